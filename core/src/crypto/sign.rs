@@ -1,0 +1,100 @@
+//! Ed25519 signatures (RFC 8032, strict verification) and the conversion to X25519.
+
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use zeroize::Zeroizing;
+
+use super::hash::{self, Domain};
+
+/// Bytes of a signature.
+pub(crate) const SIGNATURE_BYTES: usize = 64;
+
+/// Whether `bytes` are a public key that protocol 1.1 admits: canonical, on the curve, not
+/// small-order, free of torsion, sign bit 0.
+pub(crate) fn is_valid_public(bytes: &[u8; 32]) -> bool {
+    if bytes[31] & 0x80 != 0 {
+        return false;
+    }
+    let Some(point) = CompressedEdwardsY(*bytes).decompress() else { return false };
+    point.compress().as_bytes() == bytes && !point.is_small_order() && point.is_torsion_free()
+}
+
+/// The public key of a seed.
+pub(crate) fn public(seed: &[u8; 32]) -> [u8; 32] {
+    SigningKey::from_bytes(seed).verifying_key().to_bytes()
+}
+
+/// The X25519 secret key of a seed, by the standard birational map.
+pub(crate) fn x25519_secret(seed: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(SigningKey::from_bytes(seed).to_scalar_bytes())
+}
+
+/// The X25519 public key of a valid Ed25519 public key, by the standard birational map.
+pub(crate) fn x25519_public(public: &[u8; 32]) -> Option<[u8; 32]> {
+    VerifyingKey::from_bytes(public).ok().map(|key| key.to_montgomery().to_bytes())
+}
+
+/// Signs the hash of `parts` in `domain`.
+pub(crate) fn sign(seed: &[u8; 32], domain: Domain, parts: &[&[u8]]) -> [u8; SIGNATURE_BYTES] {
+    SigningKey::from_bytes(seed).sign(&hash::digest(domain, parts)).to_bytes()
+}
+
+/// Whether `signature` over `parts` in `domain` is `public`'s.
+pub(crate) fn verify(
+    public: &[u8; 32],
+    domain: Domain,
+    parts: &[&[u8]],
+    signature: &[u8; SIGNATURE_BYTES],
+) -> bool {
+    let message = hash::digest(domain, parts);
+    VerifyingKey::from_bytes(public)
+        .is_ok_and(|key| key.verify_strict(&message, &Signature::from_bytes(signature)).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seed_with_sign_bit(sign: u8) -> [u8; 32] {
+        (0..=u8::MAX).map(|n| [n; 32]).find(|seed| public(seed)[31] >> 7 == sign).unwrap()
+    }
+
+    #[test]
+    fn a_key_with_sign_bit_one_is_refused_though_it_signs() {
+        let seed = seed_with_sign_bit(1);
+        let key = public(&seed);
+        let signature = sign(&seed, Domain::AdvertSignature, &[b"x"]);
+        assert!(verify(&key, Domain::AdvertSignature, &[b"x"], &signature));
+        assert!(!is_valid_public(&key));
+        assert!(is_valid_public(&public(&seed_with_sign_bit(0))));
+    }
+
+    #[test]
+    fn low_order_and_non_canonical_keys_are_refused() {
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        assert!(!is_valid_public(&identity));
+        assert!(!is_valid_public(&[0; 32]));
+        // y = p + 1, a second encoding of y = 1.
+        let mut second = [0xff; 32];
+        second[0] = 0xee;
+        second[31] = 0x7f;
+        assert!(!is_valid_public(&second));
+    }
+
+    #[test]
+    fn a_signature_holds_in_its_domain_only() {
+        let seed = seed_with_sign_bit(0);
+        let signature = sign(&seed, Domain::AdvertSignature, &[b"x"]);
+        assert!(!verify(&public(&seed), Domain::BindingSignature, &[b"x"], &signature));
+        assert!(!verify(&public(&seed), Domain::AdvertSignature, &[b"y"], &signature));
+    }
+
+    #[test]
+    fn both_halves_convert_to_one_x25519_pair() {
+        use curve25519_dalek::MontgomeryPoint;
+        let seed = seed_with_sign_bit(0);
+        let derived = MontgomeryPoint::mul_base_clamped(*x25519_secret(&seed)).to_bytes();
+        assert_eq!(Some(derived), x25519_public(&public(&seed)));
+    }
+}

@@ -1,0 +1,285 @@
+//! The vocabulary between the core and its transports.
+//!
+//! A host turns what its drivers report into [`Input`]s and carries out the [`TransportCommand`]s
+//! it is given. Bytes to send are not commands: the host pulls them with
+//! `Node::poll_transmit` when a link can take some.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+
+use bytes::BytesMut;
+
+pub use crate::wire::beacon::{Beacon, BeaconIdentity};
+pub use crate::wire::connection_type::ConnectionType;
+pub use crate::wire::lane::Lane;
+
+use crate::id::{DialId, LinkId, TransportId};
+use crate::time::Duration;
+
+/// Where a driver can dial somebody: text whose meaning only that driver knows, such as
+/// `192.168.1.7:4040` or `[fe80::1%3]:4040`. Shown in logs as it is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint(Arc<str>);
+
+impl Endpoint {
+    /// An endpoint from a driver's text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// What a driver is and can carry; told once, before it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransportProfile {
+    /// The medium, as the graph shows it.
+    pub kind: ConnectionType,
+    /// Links it can hold at once; a newcomer beyond that is told `AtCapacity`.
+    pub links_max: usize,
+    /// Dials it can run at once.
+    pub dials_max: usize,
+    /// A dial without result after this is cancelled.
+    pub dial_timeout: Duration,
+}
+
+/// Something that happened, for the core to act on.
+#[derive(Debug)]
+pub enum Input {
+    /// A driver reports.
+    Transport {
+        /// Which driver.
+        transport: TransportId,
+        /// What it reports.
+        event: TransportEvent,
+    },
+    /// The time of `Node::next_timeout` has come. Being early or late is harmless.
+    Timeout,
+}
+
+/// What a driver reports.
+#[derive(Debug)]
+pub enum TransportEvent {
+    /// It saw somebody who might be a peer. Repeat it when something changed; repeating it
+    /// unchanged is harmless.
+    Sighted(Sighting),
+    /// An endpoint is not there any more, by goodbye or expiry.
+    Lost(Endpoint),
+    /// A link carries bytes now, dialled or accepted.
+    LinkUp(LinkUp),
+    /// A dial came to nothing.
+    DialFailed {
+        /// Which dial.
+        dial: DialId,
+        /// Why.
+        reason: DialFailure,
+    },
+    /// Bytes came in, in order.
+    Received {
+        /// On which link.
+        link: LinkId,
+        /// The bytes. The core decrypts them in place.
+        data: BytesMut,
+    },
+    /// A link is gone. Nothing comes from it afterwards.
+    LinkDown {
+        /// Which link.
+        link: LinkId,
+        /// Why.
+        reason: LinkLoss,
+    },
+    /// The transport's condition changed.
+    Condition(Condition),
+}
+
+/// A driver saw somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Where it can be dialled.
+    pub endpoint: Endpoint,
+    /// What it showed; `None` for an endpoint that a person configured.
+    pub beacon: Option<Beacon>,
+}
+
+/// A new link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkUp {
+    /// The driver's number for it, never used before.
+    pub link: LinkId,
+    /// Who began it.
+    pub origin: LinkOrigin,
+    /// How it carries bytes.
+    pub shape: LinkShape,
+    /// The other end, for logs; for a dialled link, the endpoint that was dialled.
+    pub endpoint: Endpoint,
+    /// What the medium promises before anything is measured.
+    pub estimate: LinkEstimate,
+}
+
+/// Who began a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkOrigin {
+    /// This node, by this dial.
+    Dialled(DialId),
+    /// The other end.
+    Accepted,
+}
+
+/// How a link carries bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkShape {
+    /// Reliable and in order, without message boundaries, like TCP.
+    Stream {
+        /// The most bytes that one transmit takes. Small enough that what the driver and the
+        /// operating system hold does not defeat the lanes: about what the medium carries in a
+        /// few milliseconds, but at least one frame of `frame_bytes_max`.
+        chunk_bytes: usize,
+        /// The largest payload in one frame: a frame cannot be interrupted, so a slow medium
+        /// wants small ones. From 1,280 to 65,536.
+        frame_bytes_max: usize,
+    },
+}
+
+/// What a medium promises; the cost of a link follows from it until something is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkEstimate {
+    /// Bytes a second, one way.
+    pub rate_bytes_per_s: u64,
+    /// One-way delay.
+    pub delay: Duration,
+}
+
+/// Why a dial came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialFailure {
+    /// Nobody listens there.
+    #[error("refused")]
+    Refused,
+    /// No way to get there.
+    #[error("unreachable")]
+    Unreachable,
+    /// No answer in time.
+    #[error("timed out")]
+    TimedOut,
+    /// The core cancelled it.
+    #[error("cancelled")]
+    Cancelled,
+    /// The endpoint's text is not one of this driver's.
+    #[error("not an endpoint of this transport")]
+    InvalidEndpoint,
+    /// The driver has no room, hardware or permission.
+    #[error("the transport cannot dial now: {0}")]
+    Unavailable(String),
+    /// Anything else, in the operating system's words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Why a driver lost a link.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkLoss {
+    /// The other end closed it, or its process ended.
+    #[error("closed by the other end")]
+    ClosedByRemote,
+    /// The other end reset it.
+    #[error("reset by the other end")]
+    Reset,
+    /// The core asked for it.
+    #[error("closed")]
+    Closed,
+    /// The medium gave up.
+    #[error("the medium timed out")]
+    TimedOut,
+    /// The driver is ending.
+    #[error("the transport is shutting down")]
+    Shutdown,
+    /// Anything else, in the operating system's words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What the core asks of a driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransportCommand {
+    /// Show this beacon from now on, and accept links.
+    Advertise(Beacon),
+    /// Try to make a link; answer with `LinkUp` or `DialFailed`.
+    Dial {
+        /// The number to answer with.
+        dial: DialId,
+        /// Where.
+        endpoint: Endpoint,
+    },
+    /// Give a dial up; answer with `DialFailed` unless its link came up meanwhile.
+    CancelDial(DialId),
+    /// Close a link once the bytes already taken are written; answer with `LinkDown`.
+    Close(LinkId),
+}
+
+/// The state of a transport, with a sentence that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The state.
+    pub state: ConditionState,
+    /// What it means here and what to do about it; empty when all is well.
+    pub detail: String,
+}
+
+impl Condition {
+    /// All is well.
+    #[must_use]
+    pub const fn ok() -> Self {
+        Self { state: ConditionState::Ok, detail: String::new() }
+    }
+
+    /// A state and what to do about it.
+    #[must_use]
+    pub fn new(state: ConditionState, detail: impl Into<String>) -> Self {
+        Self { state, detail: detail.into() }
+    }
+}
+
+/// The state of a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConditionState {
+    /// It works.
+    Ok,
+    /// Switched off by configuration.
+    Disabled,
+    /// The machine has no such hardware.
+    NoHardware,
+    /// The operating system refuses.
+    NoPermission,
+    /// Multicast DNS does not work; configured endpoints still do.
+    MdnsFailure,
+    /// It cannot accept links; dialling still works.
+    ListenFailure,
+    /// The radio is switched off.
+    RadioOff,
+    /// It cannot work right now and is trying again.
+    TemporarilyUnavailable,
+    /// Its driver has ended with an error; the node goes on without it.
+    Dead,
+}

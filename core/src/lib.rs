@@ -1,0 +1,28 @@
+//! The Hedgerow mesh protocol, whole, without input or output.
+//!
+//! Every layer is a machine of its own with the same verbs: `handle_*` takes input, `poll_*`
+//! gives output, `next_timeout` says when it wants to be called again. Time and randomness are
+//! inputs; the same inputs give the same outputs, always. Nothing here knows sockets, clocks,
+//! threads or `std`.
+//!
+//! The layers, from the bottom up: [`wire`] (bytes and values), [`crypto`], [`link`] (one
+//! authenticated hop), [`dial`] (whom to dial, and when), [`advert`] (signed, replicated
+//! statements), [`route`] (shortest paths over them), [`presence`] (the graph) and [`bus`]
+//! (sessions, messages, streams). [`node`] is the switchboard between them; [`io`] is the
+//! vocabulary towards the outside.
+//!
+//! The wire format is `docs/protocol.md`; sections cited as "protocol 3.2" are its sections.
+
+#![no_std]
+
+extern crate alloc;
+
+pub mod crypto;
+pub mod entropy;
+pub mod id;
+pub mod identity;
+pub mod io;
+pub mod limits;
+pub mod network;
+pub mod time;
+pub mod wire;

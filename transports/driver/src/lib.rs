@@ -1,0 +1,136 @@
+//! The contract every Hedgerow transport driver fulfils.
+//!
+//! A driver is one async function and bounded channels. It reports sightings, links, bytes and
+//! conditions; it obeys dial, send and close. It decides nothing else: whom to dial, when to
+//! back off and which duplicate to drop is the core's `dial`, and everything it carries is
+//! sealed before it gets it.
+//!
+//! # How to write one
+//!
+//! Implement [`Driver`]: a [`TransportProfile`] that says what the medium can carry, and
+//! [`Driver::run`], which lives as long as the node.
+//!
+//! ```
+//! use hedgerow_driver::{Driver, DriverError, DriverFuture, Port};
+//! use hedgerow_core::io::{ConnectionType, TransportCommand, TransportProfile};
+//! use std::time::Duration;
+//!
+//! struct Carrier;
+//!
+//! impl Driver for Carrier {
+//!     fn profile(&self) -> TransportProfile {
+//!         TransportProfile {
+//!             kind: ConnectionType::other("pigeon"),
+//!             links_max: 4,
+//!             dials_max: 1,
+//!             dial_timeout: Duration::from_secs(60),
+//!         }
+//!     }
+//!
+//!     fn run(self: Box<Self>, mut port: Port) -> DriverFuture {
+//!         Box::pin(async move {
+//!             while let Some(command) = port.commands.recv().await {
+//!                 match command {
+//!                     TransportCommand::Advertise(_) => { /* show the beacon */ }
+//!                     TransportCommand::Dial { .. } => { /* spawn an attempt */ }
+//!                     TransportCommand::CancelDial(_) | TransportCommand::Close(_) => {}
+//!                 }
+//!             }
+//!             Ok(()) // the node is shutting down: say goodbye, close the links, return
+//!         })
+//!     }
+//! }
+//! ```
+//!
+//! # The rules
+//!
+//! 1. **Links.** When a dial succeeds or somebody comes in, take a number with
+//!    [`Reports::next_link`], announce the link with [`Reports::link_up`] and write what the
+//!    [`Outgoing`] gives you, in order, whole. Report what comes in with
+//!    [`Reports::received`], in order. Announce a link before its first bytes, and report
+//!    nothing of it after [`Reports::link_down`], which comes exactly once.
+//! 2. **Back-pressure.** The node pulls a chunk from the core only when [`Outgoing`] has room,
+//!    and [`Outgoing`] holds [`CHUNKS_IN_DRIVER`] chunks. So await the medium's own acceptance
+//!    of a chunk before you take the next one, and bound what the operating system queues to
+//!    about one bandwidth-delay product: otherwise a control frame waits behind megabytes.
+//! 3. **Dials.** Answer each dial exactly once, by a link whose origin is that dial or by
+//!    [`Reports::dial_failed`], also when it is cancelled. Run them beside each other and never
+//!    let one hold up the command loop.
+//! 4. **Close.** Write what you already took, then close, then report `LinkDown`.
+//! 5. **Conditions.** Say in [`Condition`] what does not work and what to do about it, say
+//!    [`Condition::ok`] when it works again, and go on with what does work. Return an error only
+//!    when nothing can: the node shows it, runs on without you, and does not start you again.
+//! 6. **Shutdown.** When `commands` closes: stop advertising (with a goodbye where the medium
+//!    has one), close the links, join every task you started, return. Aim for less than a
+//!    second. `run` may also be dropped at any await: whatever it spawned must end with it, so
+//!    keep tasks in a `JoinSet`.
+//! 7. **Every channel is bounded.** Reports wait when the node is busy: that is the medium's
+//!    back-pressure, keep it.
+
+#![forbid(unsafe_code)]
+
+mod port;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use hedgerow_core::id::{DialId, LinkId, TransportId};
+pub use hedgerow_core::io::{
+    Beacon, BeaconIdentity, Condition, ConditionState, ConnectionType, DialFailure, Endpoint,
+    LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp, Sighting, TransportCommand,
+    TransportEvent, TransportProfile,
+};
+pub use port::{
+    CHUNKS_IN_DRIVER, LinkSender, NodeGone, NodePort, NodeSlot, Outgoing, Port, Report, Reports,
+    connect,
+};
+
+/// What [`Driver::run`] returns.
+pub type DriverFuture = Pin<Box<dyn Future<Output = Result<(), DriverError>> + Send>>;
+
+/// A way to reach others.
+pub trait Driver: Send + 'static {
+    /// What the medium is and can carry. Asked once, before [`Driver::run`].
+    fn profile(&self) -> TransportProfile;
+
+    /// Runs the driver until the node shuts down.
+    ///
+    /// # Errors
+    /// When the driver cannot work at all any more. The node shows the error as the transport's
+    /// condition and goes on.
+    fn run(self: Box<Self>, port: Port) -> DriverFuture;
+}
+
+/// Why a driver ended.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct DriverError {
+    /// What failed and what to do about it, in a sentence.
+    pub what: String,
+    /// The cause.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl DriverError {
+    /// An error in words.
+    #[must_use]
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), source: None }
+    }
+
+    /// An error in words, with its cause.
+    #[must_use]
+    pub fn with_source(
+        what: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { what: what.into(), source: Some(source.into()) }
+    }
+}
+
+impl From<NodeGone> for DriverError {
+    fn from(gone: NodeGone) -> Self {
+        Self::with_source("the node is gone", gone)
+    }
+}

@@ -1,0 +1,266 @@
+//! The channels between a node and a driver.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use hedgerow_core::id::{DialId, LinkId, TransportId};
+use hedgerow_core::io::{
+    Condition, DialFailure, Endpoint, LinkLoss, LinkUp, Sighting, TransportCommand, TransportEvent,
+};
+use tokio::sync::mpsc;
+
+/// Chunks of one link that a driver holds and its medium has not accepted: one being written
+/// and one ready, so that the medium never idles and lanes keep their meaning.
+pub const CHUNKS_IN_DRIVER: usize = 2;
+
+/// Commands and reports that may wait in a channel. Reports hold data, so this also bounds what
+/// a busy node leaves in memory.
+const QUEUE: usize = 64;
+
+/// The node has ended: nobody reads reports any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the node has ended")]
+pub struct NodeGone;
+
+/// What a driver reports, as the node receives it.
+#[derive(Debug)]
+pub enum Report {
+    /// For the core. Never `LinkUp`: that comes as [`Report::LinkUp`].
+    Event(TransportEvent),
+    /// A new link, with the way to send on it.
+    LinkUp(LinkUp, LinkSender),
+    /// A link that was full has room again.
+    Writable(LinkId),
+}
+
+/// A driver's end of the channels.
+#[derive(Debug)]
+pub struct Port {
+    /// What the node asks. Closed when the node shuts down.
+    pub commands: mpsc::Receiver<TransportCommand>,
+    /// Where to report.
+    pub reports: Reports,
+}
+
+/// The node's end of one driver's commands.
+#[derive(Debug)]
+pub struct NodePort {
+    /// The number of the transport.
+    pub transport: TransportId,
+    /// Commands for the driver; dropping it shuts the driver down.
+    pub commands: mpsc::Sender<TransportCommand>,
+}
+
+/// Where all drivers of one node report to.
+#[derive(Clone, Debug)]
+pub struct NodeSlot {
+    reports: mpsc::Sender<(TransportId, Report)>,
+}
+
+impl NodeSlot {
+    /// The slot of a node and the receiver of what its drivers report.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::Receiver<(TransportId, Report)>) {
+        let (reports, receiver) = mpsc::channel(QUEUE);
+        (Self { reports }, receiver)
+    }
+}
+
+/// Makes the channels between a node and one driver.
+#[must_use]
+pub fn connect(slot: &NodeSlot, transport: TransportId) -> (NodePort, Port) {
+    let (commands, receiver) = mpsc::channel(QUEUE);
+    let reports =
+        Reports { transport, reports: slot.reports.clone(), links: Arc::new(AtomicU64::new(0)) };
+    (NodePort { transport, commands }, Port { commands: receiver, reports })
+}
+
+/// A driver's way to report. Cheap to clone, one clone a task.
+///
+/// # Cancel safety
+/// Every method either reports or, when dropped before it is ready, does not.
+#[derive(Clone, Debug)]
+pub struct Reports {
+    transport: TransportId,
+    reports: mpsc::Sender<(TransportId, Report)>,
+    links: Arc<AtomicU64>,
+}
+
+impl Reports {
+    /// A number for a new link.
+    #[must_use]
+    pub fn next_link(&self) -> LinkId {
+        LinkId { transport: self.transport, number: self.links.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    async fn report(&self, report: Report) -> Result<(), NodeGone> {
+        self.reports.send((self.transport, report)).await.map_err(|_| NodeGone)
+    }
+
+    /// Somebody was seen.
+    ///
+    /// # Errors
+    /// [`NodeGone`], as for all reports: end then.
+    pub async fn sighted(&self, sighting: Sighting) -> Result<(), NodeGone> {
+        self.report(Report::Event(TransportEvent::Sighted(sighting))).await
+    }
+
+    /// Somebody said goodbye, or was not heard for long.
+    ///
+    /// # Errors
+    /// [`NodeGone`].
+    pub async fn lost(&self, endpoint: Endpoint) -> Result<(), NodeGone> {
+        self.report(Report::Event(TransportEvent::Lost(endpoint))).await
+    }
+
+    /// A link is up. Write what the returned queue gives.
+    ///
+    /// # Errors
+    /// [`NodeGone`].
+    pub async fn link_up(&self, up: LinkUp) -> Result<Outgoing, NodeGone> {
+        let (sender, chunks) = mpsc::channel(CHUNKS_IN_DRIVER);
+        let outgoing = Outgoing { link: up.link, chunks, reports: self.clone(), taken: false };
+        self.report(Report::LinkUp(up, LinkSender { chunks: sender })).await?;
+        Ok(outgoing)
+    }
+
+    /// A dial came to nothing.
+    ///
+    /// # Errors
+    /// [`NodeGone`].
+    pub async fn dial_failed(&self, dial: DialId, reason: DialFailure) -> Result<(), NodeGone> {
+        self.report(Report::Event(TransportEvent::DialFailed { dial, reason })).await
+    }
+
+    /// Bytes came in. Waits while the node is busy.
+    ///
+    /// # Errors
+    /// [`NodeGone`].
+    pub async fn received(&self, link: LinkId, data: BytesMut) -> Result<(), NodeGone> {
+        self.report(Report::Event(TransportEvent::Received { link, data })).await
+    }
+
+    /// A link is gone.
+    ///
+    /// # Errors
+    /// [`NodeGone`].
+    pub async fn link_down(&self, link: LinkId, reason: LinkLoss) -> Result<(), NodeGone> {
+        self.report(Report::Event(TransportEvent::LinkDown { link, reason })).await
+    }
+
+    /// The transport's condition changed.
+    ///
+    /// # Errors
+    /// [`NodeGone`].
+    pub async fn condition(&self, condition: Condition) -> Result<(), NodeGone> {
+        self.report(Report::Event(TransportEvent::Condition(condition))).await
+    }
+}
+
+/// The bytes a driver is to write on one link.
+#[derive(Debug)]
+pub struct Outgoing {
+    link: LinkId,
+    chunks: mpsc::Receiver<Bytes>,
+    reports: Reports,
+    taken: bool,
+}
+
+impl Outgoing {
+    /// The next chunk; `None` once the node has closed the link and everything was taken.
+    ///
+    /// Calling it says that the chunk before is written: await the medium first.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped before it is ready.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        if self.taken {
+            // Room came up when the chunk before was taken; say so now that it is written.
+            self.reports.report(Report::Writable(self.link)).await.ok()?;
+            self.taken = false;
+        }
+        let chunk = self.chunks.recv().await?;
+        self.taken = true;
+        Some(chunk)
+    }
+}
+
+/// The node's way to send on one link.
+#[derive(Debug)]
+pub struct LinkSender {
+    chunks: mpsc::Sender<Bytes>,
+}
+
+impl LinkSender {
+    /// Room for one chunk, if there is any. Without room, [`Report::Writable`] says when.
+    #[must_use]
+    pub fn try_reserve(&self) -> Option<mpsc::Permit<'_, Bytes>> {
+        self.chunks.try_reserve().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hedgerow_core::io::{LinkEstimate, LinkOrigin, LinkShape};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn link(reports: &Reports) -> LinkUp {
+        LinkUp {
+            link: reports.next_link(),
+            origin: LinkOrigin::Accepted,
+            shape: LinkShape::Stream { chunk_bytes: 4_096, frame_bytes_max: 1_280 },
+            endpoint: Endpoint::new("there"),
+            estimate: LinkEstimate { rate_bytes_per_s: 1, delay: Duration::ZERO },
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_link_says_when_it_has_room_again() {
+        let (slot, mut node) = NodeSlot::new();
+        let (_commands, port) = connect(&slot, TransportId(0));
+        let mut outgoing = port.reports.link_up(link(&port.reports)).await.unwrap();
+        let Some((_, Report::LinkUp(_, sender))) = node.recv().await else { panic!() };
+
+        for _ in 0..CHUNKS_IN_DRIVER {
+            sender.try_reserve().unwrap().send(Bytes::from_static(b"x"));
+        }
+        assert!(sender.try_reserve().is_none());
+
+        outgoing.next().await.unwrap();
+        assert!(node.try_recv().is_err(), "the first chunk is not written yet");
+        outgoing.next().await.unwrap();
+        assert!(matches!(node.recv().await, Some((_, Report::Writable(_)))));
+        assert!(sender.try_reserve().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_before_a_close_is_still_written() {
+        let (slot, mut node) = NodeSlot::new();
+        let (_commands, port) = connect(&slot, TransportId(0));
+        let mut outgoing = port.reports.link_up(link(&port.reports)).await.unwrap();
+        let Some((_, Report::LinkUp(_, sender))) = node.recv().await else { panic!() };
+        sender.try_reserve().unwrap().send(Bytes::from_static(b"last"));
+        drop(sender);
+        assert_eq!(outgoing.next().await.as_deref(), Some(b"last".as_slice()));
+        assert_eq!(outgoing.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_ended_is_an_error_not_a_wait() {
+        let (slot, node) = NodeSlot::new();
+        let (_commands, port) = connect(&slot, TransportId(0));
+        drop(node);
+        assert_eq!(port.reports.condition(Condition::ok()).await, Err(NodeGone));
+    }
+
+    #[test]
+    fn link_numbers_are_never_used_twice() {
+        let (slot, _node) = NodeSlot::new();
+        let (_commands, port) = connect(&slot, TransportId(3));
+        let clone = port.reports.clone();
+        assert_ne!(port.reports.next_link(), clone.next_link());
+    }
+}
