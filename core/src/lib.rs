@@ -23,6 +23,8 @@ pub mod id;
 pub mod identity;
 pub mod io;
 pub mod limits;
+pub mod link;
+pub mod local;
 pub mod network;
 pub mod time;
 pub mod wire;

@@ -6,8 +6,12 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+pub mod advert;
 pub mod beacon;
 pub mod connection_type;
+pub mod control;
+pub mod frame;
+pub mod handshake;
 pub mod lane;
 pub mod routing;
 

@@ -1,0 +1,186 @@
+//! Whether the other end is there, and how far away (protocol 4.4).
+
+use crate::limits::{KEEPALIVE_INTERVAL, LINK_DEAD_AFTER};
+use crate::time::{Duration, Instant, earliest};
+use crate::wire::control::Keepalive;
+
+/// Nothing heard for so long makes a link suspect, and it is asked at once whether it lives.
+const SUSPECT_AFTER: Duration = Duration::from_millis(6_500);
+
+/// Keepalives of one link. Only sealed frames count as signs of life.
+#[derive(Debug)]
+pub(super) struct Liveness {
+    heard_at: Instant,
+    keepalive_at: Instant,
+    /// A keepalive waits to be sent.
+    due: bool,
+    /// The next keepalive asks for an answer.
+    ask: bool,
+    asked_suspect: bool,
+    sequence: u8,
+    /// When the last 8 keepalives were sent, by sequence modulo 8.
+    sent_at: [Instant; 8],
+    echo: Option<(u8, Instant)>,
+    rtt: Duration,
+}
+
+impl Liveness {
+    /// A link that just came up; asks for an answer at once, so that both ends know the round
+    /// trip of the link without the handshake's cryptography in it.
+    pub(super) fn new(now: Instant, rtt: Duration) -> Self {
+        Self {
+            heard_at: now,
+            keepalive_at: now + KEEPALIVE_INTERVAL,
+            due: true,
+            ask: true,
+            asked_suspect: false,
+            sequence: 0,
+            sent_at: [now; 8],
+            echo: None,
+            rtt,
+        }
+    }
+
+    /// A sealed frame came in.
+    pub(super) fn on_frame(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.asked_suspect = false;
+    }
+
+    pub(super) fn on_keepalive(&mut self, now: Instant, keepalive: Keepalive) {
+        self.echo = Some((keepalive.sequence, now));
+        if keepalive.flags & Keepalive::ECHO != 0
+            && self.sequence.wrapping_sub(keepalive.echo) < 8
+            && let Some(sent_at) = self.sent_at.get(usize::from(keepalive.echo % 8))
+        {
+            let held = Duration::from_micros(u64::from(keepalive.held_us));
+            let sample = now.since(*sent_at).saturating_sub(held);
+            // RFC 6298 smooths by an eighth.
+            self.rtt = if self.sequence <= 2 { sample } else { (self.rtt * 7 + sample) / 8 };
+        }
+        self.due |= keepalive.flags & Keepalive::REPLY != 0;
+    }
+
+    /// Asks the other end for a sign of life at once.
+    pub(super) fn probe(&mut self) {
+        self.ask = true;
+        self.due = true;
+    }
+
+    /// The keepalive that is due, if one is.
+    pub(super) fn poll(&mut self, now: Instant) -> Option<Keepalive> {
+        if !core::mem::take(&mut self.due) {
+            return None;
+        }
+        self.keepalive_at = now + KEEPALIVE_INTERVAL;
+        self.sequence = self.sequence.wrapping_add(1);
+        if let Some(slot) = self.sent_at.get_mut(usize::from(self.sequence % 8)) {
+            *slot = now;
+        }
+        let mut flags = if core::mem::take(&mut self.ask) { Keepalive::REPLY } else { 0 };
+        let (echo, held) = match self.echo {
+            Some((echo, at)) => {
+                flags |= Keepalive::ECHO;
+                (echo, now.since(at))
+            }
+            None => (0, Duration::ZERO),
+        };
+        let held_us = u32::try_from(held.as_micros()).unwrap_or(u32::MAX);
+        Some(Keepalive { sequence: self.sequence, flags, echo, held_us })
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        self.due
+    }
+
+    /// Makes the next keepalive due; asks once for an answer when the link becomes suspect.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if now >= self.keepalive_at {
+            self.due = true;
+            self.keepalive_at = now + KEEPALIVE_INTERVAL;
+        }
+        if self.is_suspect(now) && !self.asked_suspect {
+            self.asked_suspect = true;
+            self.probe();
+        }
+    }
+
+    pub(super) fn is_suspect(&self, now: Instant) -> bool {
+        now.since(self.heard_at) >= SUSPECT_AFTER
+    }
+
+    pub(super) fn is_dead(&self, now: Instant) -> bool {
+        now.since(self.heard_at) >= LINK_DEAD_AFTER
+    }
+
+    pub(super) fn heard_at(&self) -> Instant {
+        self.heard_at
+    }
+
+    pub(super) fn rtt(&self) -> Duration {
+        self.rtt
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let suspect = (!self.asked_suspect).then_some(self.heard_at + SUSPECT_AFTER);
+        earliest([Some(self.keepalive_at), suspect, Some(self.heard_at + LINK_DEAD_AFTER)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Instant = Instant::from_millis;
+
+    #[test]
+    fn the_round_trip_leaves_out_how_long_the_echo_was_held() {
+        let mut a = Liveness::new(MS(0), Duration::from_millis(500));
+        let mut b = Liveness::new(MS(0), Duration::ZERO);
+        let ask = a.poll(MS(0)).unwrap();
+        b.on_keepalive(MS(30), ask);
+        let answer = b.poll(MS(42)).unwrap();
+        a.on_keepalive(MS(72), answer);
+        assert_eq!(a.rtt(), Duration::from_millis(60));
+    }
+
+    #[test]
+    fn silence_makes_suspect_asks_once_and_then_kills() {
+        let mut live = Liveness::new(MS(0), Duration::ZERO);
+        live.poll(MS(0));
+        live.handle_timeout(MS(5_000));
+        live.poll(MS(5_000)).unwrap();
+        assert!(!live.is_suspect(MS(6_000)));
+        live.handle_timeout(MS(6_500));
+        let probe = live.poll(MS(6_500)).unwrap();
+        assert_eq!(probe.flags & Keepalive::REPLY, Keepalive::REPLY);
+        live.handle_timeout(MS(6_600));
+        assert_eq!(live.poll(MS(6_600)), None, "asked once");
+        assert!(!live.is_dead(MS(15_999)));
+        assert!(live.is_dead(MS(16_000)));
+    }
+
+    #[test]
+    fn an_idle_link_sends_one_keepalive_in_five_seconds() {
+        let mut live = Liveness::new(MS(0), Duration::ZERO);
+        let mut sent = 0;
+        for ms in (0..60_000).step_by(100) {
+            live.on_frame(MS(ms));
+            live.handle_timeout(MS(ms));
+            sent += usize::from(live.poll(MS(ms)).is_some());
+        }
+        assert_eq!(sent, 12);
+    }
+
+    #[test]
+    fn a_stale_or_forged_echo_does_not_move_the_round_trip() {
+        let mut live = Liveness::new(MS(0), Duration::from_millis(7));
+        for second in 0..20 {
+            live.handle_timeout(MS(second * 5_000));
+            live.poll(MS(second * 5_000));
+        }
+        let echo = Keepalive { sequence: 1, flags: Keepalive::ECHO, echo: 3, held_us: 0 };
+        live.on_keepalive(MS(100_000), echo);
+        assert_eq!(live.rtt(), Duration::from_millis(7));
+    }
+}

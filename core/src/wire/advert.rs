@@ -1,0 +1,337 @@
+//! Signed adverts (protocol 5).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::connection_type::ConnectionType;
+use super::control::BodyHash;
+use super::handshake::Versions;
+use crate::crypto::hash::{self, Domain};
+use crate::crypto::sign::SIGNATURE_BYTES;
+use crate::id::{Address, BootEpoch, Instance, PeerKey};
+use crate::identity::{Identity, StaticBinding};
+use crate::limits::{ADVERT_BYTES_MAX, PROFILE_BYTES_MAX};
+use crate::network::Network;
+
+/// What an advert is about. A kind that this build does not know is verified and passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "u8", into = "u8")]
+pub enum AdvertKind {
+    /// 1: who the owner is.
+    Profile,
+    /// 2: the owner's links.
+    Adjacency,
+    /// A kind this build does not know.
+    Unknown(u8),
+}
+
+impl From<u8> for AdvertKind {
+    fn from(byte: u8) -> Self {
+        match byte {
+            1 => Self::Profile,
+            2 => Self::Adjacency,
+            other => Self::Unknown(other),
+        }
+    }
+}
+
+impl From<AdvertKind> for u8 {
+    fn from(kind: AdvertKind) -> Self {
+        match kind {
+            AdvertKind::Profile => 1,
+            AdvertKind::Adjacency => 2,
+            AdvertKind::Unknown(byte) => byte,
+        }
+    }
+}
+
+/// What every advert starts with, in postcard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdvertHead {
+    /// The owner's peer key; not yet checked to be a valid one.
+    pub owner: [u8; 32],
+    /// What the advert is about.
+    pub kind: AdvertKind,
+    /// Which one of several of this kind; 0 where there is one.
+    pub key: u64,
+    /// The run of the owner that signed it.
+    pub instance: Instance,
+    /// The owner's boot epoch.
+    pub epoch: BootEpoch,
+    /// Counts up within the epoch.
+    pub sequence: u64,
+}
+
+/// An advert: head, body and signature, passed on byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedAdvert {
+    /// The head.
+    pub head: AdvertHead,
+    /// The whole advert as it travels: head, body, 64 bytes of signature.
+    pub bytes: Bytes,
+    /// The body.
+    pub body: Bytes,
+    /// The hash of `bytes`: settles a tie of epoch and sequence.
+    pub hash: [u8; 32],
+}
+
+impl SignedAdvert {
+    /// Signs an advert for `network`.
+    ///
+    /// # Panics
+    /// When `body` is larger than an advert may be: its maker bounds it.
+    #[must_use]
+    pub fn sign(identity: &Identity, network: &Network, head: AdvertHead, body: &[u8]) -> Self {
+        let mut bytes = postcard::to_allocvec(&head).expect("a head of fixed fields encodes");
+        let head_bytes = bytes.len();
+        bytes.extend_from_slice(body);
+        let parts = [network.id().as_slice(), &bytes];
+        let signature = identity.sign(Domain::AdvertSignature, &parts);
+        bytes.extend_from_slice(&signature);
+        assert!(bytes.len() <= ADVERT_BYTES_MAX, "an advert's body is bounded by its maker");
+        let bytes = Bytes::from(bytes);
+        let body = bytes.slice(head_bytes..head_bytes + body.len());
+        let hash = hash::digest(Domain::AdvertBytes, &[&bytes]);
+        Self { head, bytes, body, hash }
+    }
+
+    /// Reads an advert. Its signature is not checked: call [`SignedAdvert::verify`] once the
+    /// cheap questions (newer? known?) are answered.
+    #[must_use]
+    pub fn decode(bytes: Bytes) -> Option<Self> {
+        if bytes.len() > ADVERT_BYTES_MAX {
+            return None;
+        }
+        let signed = bytes.len().checked_sub(SIGNATURE_BYTES)?;
+        let (head, body) = postcard::take_from_bytes::<AdvertHead>(bytes.get(..signed)?).ok()?;
+        let body = bytes.slice(signed.checked_sub(body.len())?..signed);
+        let hash = hash::digest(Domain::AdvertBytes, &[&bytes]);
+        Some(Self { head, bytes, body, hash })
+    }
+
+    /// Whether the owner signed this advert for `network`; gives the owner's checked key.
+    #[must_use]
+    pub fn verify(&self, network: &Network) -> Option<PeerKey> {
+        let owner = PeerKey::from_bytes(self.head.owner).ok()?;
+        let (signed, signature) = self.bytes.split_last_chunk::<SIGNATURE_BYTES>()?;
+        owner
+            .verify(Domain::AdvertSignature, &[network.id().as_slice(), signed], signature)
+            .then_some(owner)
+    }
+
+    /// What orders two versions of one advert: epoch, then sequence, then the larger hash.
+    #[must_use]
+    pub fn version(&self) -> (BootEpoch, u64, u32) {
+        (self.head.epoch, self.head.sequence, self.short_hash())
+    }
+
+    /// The first four bytes of the hash, as stamps carry it.
+    #[must_use]
+    pub fn short_hash(&self) -> u32 {
+        let [a, b, c, d, ..] = self.hash;
+        u32::from_be_bytes([a, b, c, d])
+    }
+}
+
+/// The body of a profile advert: at most 512 bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// How the owner's Noise static key is bound to its peer key.
+    pub binding: StaticBinding,
+    /// The protocol versions the owner speaks.
+    pub versions: Versions,
+    /// Bit set of what the owner can do; see [`Abilities`].
+    pub abilities: Abilities,
+    /// Its device name.
+    pub device_name: String,
+    /// Its operating system, as a code that the host gives meaning to.
+    pub os: u8,
+    /// The version of its software.
+    pub sdk_version: String,
+    /// The hash of its metadata body.
+    pub metadata_hash: BodyHash,
+    /// The length of its metadata body, in bytes; 0 for none.
+    pub metadata_bytes: u32,
+}
+
+/// A bit set of what a peer can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Abilities(pub u32);
+
+impl Abilities {
+    /// Sessions sealed with ChaCha20-Poly1305. Every peer can.
+    pub const CHACHA20_POLY1305: u32 = 1;
+    /// A bridge out of the mesh.
+    pub const GATEWAY: u32 = 1 << 8;
+
+    /// Whether all bits of `abilities` are set.
+    #[must_use]
+    pub const fn has(self, abilities: u32) -> bool {
+        self.0 & abilities == abilities
+    }
+}
+
+/// The body of an adjacency advert.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Adjacency {
+    /// The owner's links.
+    pub edges: Vec<Edge>,
+}
+
+/// One link of an adjacency's owner.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Edge {
+    /// The other end.
+    pub peer: Address,
+    /// The medium.
+    pub kind: ConnectionType,
+    /// What it costs, log-quantised; see [`Cost`].
+    pub cost: Cost,
+    /// The largest payload it carries is 2 to this power, in bytes, at least 1,280.
+    pub payload_log2: u8,
+}
+
+/// The cost of a link, quantised to an eighth of an octave so that small changes stay silent.
+///
+/// In microseconds for 1,280 bytes: the delay and the time the bytes take. A byte `c` stands
+/// for `(8 + (c & 7)) << (c >> 3)`, divided by 8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Cost(pub u8);
+
+impl Cost {
+    /// The smallest cost of at least `microseconds`.
+    #[must_use]
+    pub fn from_microseconds(microseconds: u64) -> Self {
+        let codes = 0..=u8::MAX;
+        Self(codes.into_iter().find(|&c| Self(c).value() >= microseconds).unwrap_or(u8::MAX))
+    }
+
+    /// The cost as a number to add up, in microseconds.
+    #[must_use]
+    pub const fn value(self) -> u64 {
+        ((8 + (self.0 & 7)) as u64) << (self.0 >> 3) >> 3
+    }
+}
+
+impl Profile {
+    /// The body's bytes, at most 512; the device name must be within its limit.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let bytes = postcard::to_allocvec(self).expect("a profile encodes");
+        debug_assert!(bytes.len() <= PROFILE_BYTES_MAX);
+        bytes
+    }
+
+    /// The profile that an advert's body is.
+    #[must_use]
+    pub fn decode(body: &[u8]) -> Option<Self> {
+        if body.len() > PROFILE_BYTES_MAX {
+            return None;
+        }
+        postcard::take_from_bytes(body).ok().map(|(profile, _)| profile)
+    }
+}
+
+impl Adjacency {
+    /// The body's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("an adjacency encodes")
+    }
+
+    /// The adjacency that an advert's body is.
+    #[must_use]
+    pub fn decode(body: &[u8]) -> Option<Self> {
+        postcard::take_from_bytes(body).ok().map(|(adjacency, _)| adjacency)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::entropy::tests::Seeded;
+
+    fn head(identity: &Identity) -> AdvertHead {
+        AdvertHead {
+            owner: *identity.peer_key().as_bytes(),
+            kind: AdvertKind::Adjacency,
+            key: 0,
+            instance: Instance::from_bytes([1; 8]),
+            epoch: 1,
+            sequence: 2,
+        }
+    }
+
+    #[test]
+    fn an_advert_is_signed_for_one_network() {
+        let identity = Identity::generate(&mut Seeded(1));
+        let (a, b) = (Network::open("a").unwrap(), Network::open("b").unwrap());
+        let advert = SignedAdvert::sign(&identity, &a, head(&identity), b"body");
+        let again = SignedAdvert::decode(advert.bytes.clone()).unwrap();
+        assert_eq!(again, advert);
+        assert_eq!(again.body, b"body".as_slice());
+        assert_eq!(again.verify(&a), Some(identity.peer_key()));
+        assert_eq!(again.verify(&b), None);
+    }
+
+    #[test]
+    fn an_altered_or_cut_advert_does_not_verify() {
+        let identity = Identity::generate(&mut Seeded(1));
+        let network = Network::open("a").unwrap();
+        let advert = SignedAdvert::sign(&identity, &network, head(&identity), b"body");
+        for at in 0..advert.bytes.len() {
+            let mut bytes = advert.bytes.to_vec();
+            bytes[at] ^= 1;
+            let verified = SignedAdvert::decode(bytes.into()).and_then(|a| a.verify(&network));
+            assert_eq!(verified, None, "byte {at}");
+            let cut = SignedAdvert::decode(advert.bytes.slice(..at));
+            assert_eq!(cut.and_then(|a| a.verify(&network)), None, "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn cost_is_monotonic_and_fine_enough() {
+        for code in 0..=254 {
+            assert!(Cost(code).value() <= Cost(code + 1).value());
+        }
+        for microseconds in [1, 13, 213, 94_000, 10_000_000] {
+            let value = Cost::from_microseconds(microseconds).value();
+            assert!(value >= microseconds && value <= microseconds + microseconds / 8 + 1);
+        }
+    }
+
+    #[test]
+    fn a_full_profile_fits_its_limit() {
+        let profile = Profile {
+            binding: StaticBinding::Separate {
+                key: [1; 32],
+                signature_r: [2; 32],
+                signature_s: [3; 32],
+            },
+            versions: Versions::OURS,
+            abilities: Abilities(u32::MAX),
+            device_name: "n".repeat(crate::limits::DEVICE_NAME_BYTES_MAX),
+            os: 255,
+            sdk_version: "v".repeat(32),
+            metadata_hash: [4; 32],
+            metadata_bytes: 131_072,
+        };
+        assert_eq!(Profile::decode(&profile.encode()), Some(profile));
+    }
+
+    #[test]
+    fn an_edge_costs_about_twelve_bytes() {
+        let edge = Edge {
+            peer: Address::from_bytes([1; 8]),
+            kind: ConnectionType::AccessPoint,
+            cost: Cost(90),
+            payload_log2: 16,
+        };
+        let bytes = Adjacency { edges: alloc::vec![edge; 4] }.encode();
+        assert_eq!(bytes.len(), 1 + 4 * 12);
+    }
+}

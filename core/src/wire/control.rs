@@ -1,0 +1,371 @@
+//! Control messages and their envelope (protocol 4.3).
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::advert::AdvertKind;
+use crate::id::{Address, BootEpoch};
+
+/// A message between two neighbours.
+///
+/// On the wire each is `kind (varint) ‖ length (varint) ‖ postcard`; a kind that is not known
+/// is skipped, and so are fields that a newer peer appends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Kind 1.
+    Keepalive(Keepalive),
+    /// Kind 2.
+    Close(Close),
+    /// Kind 3.
+    Summary(Summary),
+    /// Kind 4.
+    Advert(AdvertCopy),
+    /// Kind 5: send me this peer's adverts.
+    Want(Address),
+    /// Kind 6.
+    BodyWant(BodyWant),
+    /// Kind 7.
+    BodyChunk(BodyChunk),
+    /// Kind 8: I have this body now; ask me.
+    BodyHave(BodyHash),
+    /// Kind 9: I do not have this body; I shall say when I do.
+    BodyMiss(BodyHash),
+    /// Kind 10: my tables are full; do not offer me owners that I do not know.
+    Full,
+}
+
+/// The hash of a metadata body.
+pub type BodyHash = [u8; 32];
+
+/// Says that the link is alive, and measures its round trip.
+///
+/// Each end numbers its keepalives and echoes the newest one it got, with how long it held it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keepalive {
+    /// Counts up, wrapping.
+    pub sequence: u8,
+    /// Bit 0: answer at once. Bit 1: `echo` and `held_us` count.
+    pub flags: u8,
+    /// The newest sequence the sender got.
+    pub echo: u8,
+    /// Microseconds since it got that.
+    pub held_us: u32,
+}
+
+impl Keepalive {
+    /// Asks for an answer at once.
+    pub const REPLY: u8 = 1;
+    /// The echo fields count.
+    pub const ECHO: u8 = 2;
+}
+
+/// The last message on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Close {
+    /// Why; see [`CloseCode`].
+    pub code: u8,
+    /// With `AtCapacity`: milliseconds to wait before the next try.
+    pub retry_after_ms: u32,
+}
+
+/// Why a link is closed, on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CloseCode {
+    /// The node shuts down.
+    Shutdown = 1,
+    /// Another link to the same peer over the same transport stays.
+    Duplicate = 2,
+    /// No room for another link.
+    AtCapacity = 3,
+    /// The peer broke the protocol.
+    Violation = 4,
+    /// The peer turned out to be this very node.
+    Myself = 5,
+    /// The peer has restarted; this link belongs to its past.
+    Replaced = 6,
+    /// Anything else, also codes this build does not know.
+    Other = 255,
+}
+
+impl CloseCode {
+    /// The code of a byte.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Self {
+        [
+            Self::Shutdown,
+            Self::Duplicate,
+            Self::AtCapacity,
+            Self::Violation,
+            Self::Myself,
+            Self::Replaced,
+        ]
+        .into_iter()
+        .find(|code| *code as u8 == byte)
+        .unwrap_or(Self::Other)
+    }
+}
+
+/// A part of the list of all adverts the sender holds, sent on link-up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Whether this is the last part.
+    pub last: bool,
+    /// What the sender holds.
+    pub stamps: Vec<Stamp>,
+}
+
+/// Which version of an advert somebody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Whose advert.
+    pub owner: Address,
+    /// Its kind.
+    pub kind: AdvertKind,
+    /// Which one of several of that kind.
+    pub key: u64,
+    /// The owner's boot epoch.
+    pub epoch: BootEpoch,
+    /// The sequence in that epoch.
+    pub sequence: u64,
+    /// The first bytes of the advert's hash: settles a tie of epoch and sequence.
+    pub hash: u32,
+}
+
+/// A copy of a signed advert and its two unsigned ages (protocol 5.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdvertCopy {
+    /// Seconds since it was signed, as far as the sender knows.
+    pub signed_age_s: u16,
+    /// Seconds since its owner was last reachable, as far as the sender knows.
+    pub reachable_age_s: u16,
+    /// The signed bytes.
+    pub advert: Bytes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AdvertCopyWire<'a> {
+    signed_age_s: u16,
+    reachable_age_s: u16,
+    advert: &'a [u8],
+}
+
+/// Asks a neighbour for pieces of a metadata body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BodyWant {
+    /// Which body.
+    pub hash: BodyHash,
+    /// From which byte on.
+    pub offset: u32,
+    /// How many pieces of 1,024 bytes.
+    pub pieces: u8,
+}
+
+/// A piece of a metadata body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyChunk {
+    /// Which body.
+    pub hash: BodyHash,
+    /// Where it goes.
+    pub offset: u32,
+    /// At most 1,024 bytes.
+    pub data: Bytes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BodyChunkWire<'a> {
+    hash: BodyHash,
+    offset: u32,
+    data: &'a [u8],
+}
+
+/// The most bytes an envelope adds to its body: two varints of 16 bits.
+pub(crate) const ENVELOPE_BYTES_MAX: usize = 6;
+
+impl Control {
+    /// Appends the enveloped message to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let (kind, body): (u16, _) = match self {
+            Self::Keepalive(message) => (1, postcard::to_allocvec(message)),
+            Self::Close(message) => (2, postcard::to_allocvec(message)),
+            Self::Summary(message) => (3, postcard::to_allocvec(message)),
+            Self::Advert(AdvertCopy { signed_age_s, reachable_age_s, advert }) => {
+                let (signed_age_s, reachable_age_s) = (*signed_age_s, *reachable_age_s);
+                (
+                    4,
+                    postcard::to_allocvec(&AdvertCopyWire {
+                        signed_age_s,
+                        reachable_age_s,
+                        advert,
+                    }),
+                )
+            }
+            Self::Want(address) => (5, postcard::to_allocvec(address)),
+            Self::BodyWant(message) => (6, postcard::to_allocvec(message)),
+            Self::BodyChunk(BodyChunk { hash, offset, data }) => {
+                (7, postcard::to_allocvec(&BodyChunkWire { hash: *hash, offset: *offset, data }))
+            }
+            Self::BodyHave(hash) => (8, postcard::to_allocvec(hash)),
+            Self::BodyMiss(hash) => (9, postcard::to_allocvec(hash)),
+            Self::Full => (10, Ok(Vec::new())),
+        };
+        let body = body.expect("a control message always encodes into a vector");
+        let length = u16::try_from(body.len()).expect("a control message is below 64 KiB");
+        for number in [kind, length] {
+            out.extend(postcard::to_allocvec(&number).expect("a number always encodes"));
+        }
+        out.extend_from_slice(&body);
+    }
+}
+
+/// One message taken off a control frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// A message.
+    Message(Control),
+    /// A kind this build does not know, skipped.
+    Skipped(u16),
+    /// The rest of the frame is not messages.
+    Malformed,
+}
+
+/// Takes the first message off `bytes`; `None` at the end.
+pub fn decode(bytes: &mut &[u8]) -> Option<Decoded> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let Some((kind, body)) = envelope(bytes) else {
+        *bytes = &[];
+        return Some(Decoded::Malformed);
+    };
+    let message = match kind {
+        1 => take(body).map(Control::Keepalive),
+        2 => take(body).map(Control::Close),
+        3 => take(body).map(Control::Summary),
+        4 => take(body).map(|AdvertCopyWire { signed_age_s, reachable_age_s, advert }| {
+            let advert = Bytes::copy_from_slice(advert);
+            Control::Advert(AdvertCopy { signed_age_s, reachable_age_s, advert })
+        }),
+        5 => take(body).map(Control::Want),
+        6 => take(body).map(Control::BodyWant),
+        7 => take(body).map(|BodyChunkWire { hash, offset, data }| {
+            Control::BodyChunk(BodyChunk { hash, offset, data: Bytes::copy_from_slice(data) })
+        }),
+        8 => take(body).map(Control::BodyHave),
+        9 => take(body).map(Control::BodyMiss),
+        10 => Some(Control::Full),
+        unknown => return Some(Decoded::Skipped(unknown)),
+    };
+    Some(message.map_or(Decoded::Malformed, Decoded::Message))
+}
+
+fn envelope<'a>(bytes: &mut &'a [u8]) -> Option<(u16, &'a [u8])> {
+    let (kind, rest) = postcard::take_from_bytes::<u16>(bytes).ok()?;
+    let (length, rest) = postcard::take_from_bytes::<u16>(rest).ok()?;
+    let (body, rest) = rest.split_at_checked(usize::from(length))?;
+    *bytes = rest;
+    Some((kind, body))
+}
+
+fn take<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
+    postcard::take_from_bytes(body).ok().map(|(value, _)| value)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn samples() -> Vec<Control> {
+        let stamp = Stamp {
+            owner: Address::from_bytes([7; 8]),
+            kind: AdvertKind::Adjacency,
+            key: 0,
+            epoch: 2,
+            sequence: 300,
+            hash: 0xdead_beef,
+        };
+        alloc::vec![
+            Control::Keepalive(Keepalive { sequence: 9, flags: 3, echo: 8, held_us: 5_000_000 }),
+            Control::Close(Close { code: CloseCode::AtCapacity as u8, retry_after_ms: 1_000 }),
+            Control::Summary(Summary { last: true, stamps: alloc::vec![stamp, stamp] }),
+            Control::Advert(AdvertCopy {
+                signed_age_s: 1,
+                reachable_age_s: 2,
+                advert: Bytes::from_static(b"signed"),
+            }),
+            Control::Want(Address::from_bytes([1; 8])),
+            Control::BodyWant(BodyWant { hash: [1; 32], offset: 1_024, pieces: 8 }),
+            Control::BodyChunk(BodyChunk {
+                hash: [1; 32],
+                offset: 1_024,
+                data: Bytes::from_static(b"{}"),
+            }),
+            Control::BodyHave([1; 32]),
+            Control::BodyMiss([2; 32]),
+            Control::Full,
+        ]
+    }
+
+    #[test]
+    fn every_message_goes_both_ways() {
+        for message in samples() {
+            let mut bytes = Vec::new();
+            message.encode(&mut bytes);
+            let rest = &mut bytes.as_slice();
+            assert_eq!(decode(rest), Some(Decoded::Message(message)));
+            assert_eq!(decode(rest), None);
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        for message in samples() {
+            let mut bytes = Vec::new();
+            message.encode(&mut bytes);
+            for end in 1..bytes.len() {
+                assert_eq!(decode(&mut &bytes[..end]), Some(Decoded::Malformed), "{message:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_message_is_skipped_and_the_next_one_read() {
+        let mut bytes = alloc::vec![0xff, 0x01, 3, b'n', b'e', b'w'];
+        Control::Full.encode(&mut bytes);
+        let rest = &mut bytes.as_slice();
+        assert_eq!(decode(rest), Some(Decoded::Skipped(255)));
+        assert_eq!(decode(rest), Some(Decoded::Message(Control::Full)));
+    }
+
+    #[test]
+    fn fields_of_a_newer_version_are_ignored() {
+        let bytes = [2, 4, CloseCode::Shutdown as u8, 0, 42, 42];
+        let close = Close { code: CloseCode::Shutdown as u8, retry_after_ms: 0 };
+        assert_eq!(decode(&mut bytes.as_slice()), Some(Decoded::Message(Control::Close(close))));
+    }
+
+    #[test]
+    fn a_keepalive_costs_at_most_29_bytes_with_its_frame() {
+        let mut bytes = Vec::new();
+        Control::Keepalive(Keepalive { sequence: 255, flags: 3, echo: 255, held_us: 5_500_000 })
+            .encode(&mut bytes);
+        assert!(bytes.len() + super::super::frame::CONTROL_OVERHEAD_BYTES <= 29, "{bytes:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_neither_panics_nor_hangs(bytes: Vec<u8>) {
+            let rest = &mut bytes.as_slice();
+            let mut left = rest.len() + 1;
+            while decode(rest).is_some() {
+                prop_assert!(rest.len() < left);
+                left = rest.len();
+            }
+        }
+    }
+}
