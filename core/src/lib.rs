@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+pub mod advert;
 pub mod crypto;
 pub mod entropy;
 pub mod id;

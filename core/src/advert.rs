@@ -1,0 +1,26 @@
+//! Signed statements of peers about themselves, replicated by state (protocol 5 and 6).
+//!
+//! [`Database`] holds the newest version of each advert and says what an offered copy means.
+//! [`Sync`] is what one neighbour has not seen yet. [`Own`] signs this node's adverts.
+
+mod database;
+mod own;
+mod sync;
+
+pub use database::{Age, Database, Offer, Refusal, Taken};
+pub use own::{Heard, Own};
+pub use sync::Sync;
+
+use crate::id::PeerKey;
+use crate::wire::advert::AdvertKind;
+
+/// Which advert: whose, of what kind, and which of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AdvertId {
+    /// The owner.
+    pub owner: PeerKey,
+    /// The kind.
+    pub kind: AdvertKind,
+    /// Which one of several of that kind.
+    pub key: u64,
+}

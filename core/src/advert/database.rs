@@ -1,0 +1,521 @@
+//! The newest version of every advert this node knows.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use super::AdvertId;
+use crate::id::{Address, PeerKey};
+use crate::limits::{ADJACENCY_LIFETIME, FLOORS_MAX, FORGET_AFTER, PEERS_MAX, VERIFICATIONS_PER_S};
+use crate::network::Network;
+use crate::time::{Duration, Instant};
+use crate::wire::advert::{Adjacency, AdvertKind, Profile, SignedAdvert};
+use crate::wire::control::{AdvertCopy, Stamp};
+
+/// All adverts, by owner.
+#[derive(Debug)]
+pub struct Database {
+    network: Network,
+    own: PeerKey,
+    peers: BTreeMap<PeerKey, Peer>,
+    /// Who has an address; more than one peer makes it unroutable.
+    addresses: BTreeMap<Address, Vec<PeerKey>>,
+    /// Versions of adverts that were forgotten: nobody resurrects them.
+    floors: BTreeMap<AdvertId, (u64, u64)>,
+    verifications: Budget,
+    /// Counts changes, so that others know when to look again.
+    changes: u64,
+}
+
+/// One owner's adverts.
+#[derive(Debug, Default)]
+struct Peer {
+    records: BTreeMap<(AdvertKind, u64), Record>,
+    profile: Option<Profile>,
+    adjacency: Option<Adjacency>,
+    /// When the owner was last reachable, as far as anybody knows.
+    reachable_at: Instant,
+}
+
+#[derive(Debug)]
+struct Record {
+    advert: SignedAdvert,
+    /// When it was signed, on this node's clock.
+    signed_at: Instant,
+}
+
+/// How old an advert is, as its copies carry it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age {
+    /// Since it was signed.
+    pub signed: Duration,
+    /// Since its owner was last reachable.
+    pub reachable: Duration,
+}
+
+/// What became of an offered advert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// It is news: pass it on.
+    Taken(Taken),
+    /// It is known.
+    Known(AdvertId),
+    /// A newer one is known: the neighbour should have it.
+    Older(AdvertId),
+    /// It is about this node itself, from another time: `Own` must step above it.
+    Mine {
+        /// What the copy claims.
+        epoch: u64,
+        /// The sequence in that epoch.
+        sequence: u64,
+        /// The copy's hash, to tell it from what this node signed.
+        hash: u32,
+        /// Which run signed it.
+        instance: crate::id::Instance,
+    },
+    /// More signatures came than this node checks in a second; ask again.
+    Busy {
+        /// Whose advert it is.
+        owner: Address,
+    },
+    /// It is not taken.
+    Refused(Refusal),
+}
+
+/// An advert that is news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Which.
+    pub id: AdvertId,
+    /// Whether the owner was unknown before.
+    pub new_peer: bool,
+}
+
+/// Why an advert is not taken. Each is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It cannot be read.
+    #[error("malformed")]
+    Malformed,
+    /// Its signature is not the owner's for this network.
+    #[error("forged")]
+    Forged,
+    /// It is older than its lifetime, or than what was forgotten.
+    #[error("expired")]
+    Expired,
+    /// The tables are full and its owner is new.
+    #[error("the table of peers is full")]
+    Full,
+}
+
+/// So many in a second.
+#[derive(Debug)]
+struct Budget {
+    second: Instant,
+    left: u32,
+}
+
+impl Budget {
+    fn spend(&mut self, now: Instant) -> bool {
+        if now.since(self.second) >= Duration::from_secs(1) {
+            *self = Self { second: now, left: VERIFICATIONS_PER_S };
+        }
+        self.left.checked_sub(1).map(|left| self.left = left).is_some()
+    }
+}
+
+fn seconds(duration: Duration) -> u16 {
+    u16::try_from(duration.as_secs()).unwrap_or(u16::MAX)
+}
+
+impl Database {
+    /// An empty database of the node `own`.
+    #[must_use]
+    pub fn new(network: Network, own: PeerKey) -> Self {
+        let mut addresses = BTreeMap::new();
+        addresses.insert(own.address(), alloc::vec![own]);
+        Self {
+            network,
+            own,
+            peers: BTreeMap::new(),
+            addresses,
+            floors: BTreeMap::new(),
+            verifications: Budget { second: Instant::EPOCH, left: VERIFICATIONS_PER_S },
+            changes: 0,
+        }
+    }
+
+    /// Grows with each change of an advert.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Takes a copy from a neighbour, if it is news. The signature is checked last.
+    pub fn offer(&mut self, now: Instant, copy: AdvertCopy) -> Offer {
+        let age = Age {
+            signed: Duration::from_secs(copy.signed_age_s.into()),
+            reachable: Duration::from_secs(copy.reachable_age_s.into()),
+        };
+        let Some(advert) = SignedAdvert::decode(copy.advert) else {
+            return Offer::Refused(Refusal::Malformed);
+        };
+        let head = advert.head;
+        if head.owner == *self.own.as_bytes() {
+            let (epoch, sequence, hash) = advert.version();
+            return match advert.verify(&self.network) {
+                Some(_) => Offer::Mine { epoch, sequence, hash, instance: head.instance },
+                None => Offer::Refused(Refusal::Forged),
+            };
+        }
+        if head.kind == AdvertKind::Adjacency && age.signed >= ADJACENCY_LIFETIME {
+            return Offer::Refused(Refusal::Expired);
+        }
+        // Equal bytes of a key that is known are that key; a new one is checked below.
+        let owner = PeerKey::from_checked(head.owner);
+        let id = AdvertId { owner, kind: head.kind, key: head.key };
+        let known = self.peers.get(&owner).and_then(|peer| peer.records.get(&(id.kind, id.key)));
+        match known.map(|record| record.advert.version().cmp(&advert.version())) {
+            Some(core::cmp::Ordering::Equal) => {
+                self.age(now, id, age);
+                return Offer::Known(id);
+            }
+            Some(core::cmp::Ordering::Greater) => return Offer::Older(id),
+            Some(core::cmp::Ordering::Less) | None => {}
+        }
+        if self.floors.get(&id).is_some_and(|floor| (head.epoch, head.sequence) <= *floor) {
+            return Offer::Refused(Refusal::Expired);
+        }
+        let new_peer = !self.peers.contains_key(&owner);
+        if new_peer && self.peers.len() >= PEERS_MAX {
+            return Offer::Refused(Refusal::Full);
+        }
+        if !self.verifications.spend(now) {
+            return Offer::Busy { owner: owner.address() };
+        }
+        if advert.verify(&self.network) != Some(owner) {
+            return Offer::Refused(Refusal::Forged);
+        }
+        self.insert(now, owner, advert, age);
+        Offer::Taken(Taken { id, new_peer })
+    }
+
+    /// Puts in an advert that this node has just signed itself.
+    pub fn insert_own(&mut self, now: Instant, advert: SignedAdvert) -> AdvertId {
+        let id = AdvertId { owner: self.own, kind: advert.head.kind, key: advert.head.key };
+        let age = Age { signed: Duration::ZERO, reachable: Duration::ZERO };
+        self.insert(now, self.own, advert, age);
+        id
+    }
+
+    fn insert(&mut self, now: Instant, owner: PeerKey, advert: SignedAdvert, age: Age) {
+        let peer = self.peers.entry(owner).or_default();
+        match advert.head.kind {
+            AdvertKind::Profile => peer.profile = Profile::decode(&advert.body),
+            AdvertKind::Adjacency => peer.adjacency = Adjacency::decode(&advert.body),
+            AdvertKind::Unknown(_) => {}
+        }
+        let place = (advert.head.kind, advert.head.key);
+        peer.records.insert(place, Record { advert, signed_at: now - age.signed });
+        peer.reachable_at = peer.reachable_at.max(now - age.reachable);
+        let holders = self.addresses.entry(owner.address()).or_default();
+        if !holders.contains(&owner) {
+            holders.push(owner);
+        }
+        self.changes += 1;
+    }
+
+    /// Keeps the larger of both ages.
+    fn age(&mut self, now: Instant, id: AdvertId, age: Age) {
+        let Some(peer) = self.peers.get_mut(&id.owner) else { return };
+        if let Some(record) = peer.records.get_mut(&(id.kind, id.key)) {
+            record.signed_at = record.signed_at.min(now - age.signed);
+        }
+    }
+
+    /// The copy of an advert to give to a neighbour.
+    #[must_use]
+    pub fn copy(&self, now: Instant, id: AdvertId) -> Option<AdvertCopy> {
+        let peer = self.peers.get(&id.owner)?;
+        let record = peer.records.get(&(id.kind, id.key))?;
+        let reachable = if id.owner == self.own { now } else { peer.reachable_at };
+        Some(AdvertCopy {
+            signed_age_s: seconds(now.since(record.signed_at)),
+            reachable_age_s: seconds(now.since(reachable)),
+            advert: record.advert.bytes.clone(),
+        })
+    }
+
+    /// The peers whose adverts are known, this node among them.
+    pub fn peers(&self) -> impl Iterator<Item = PeerKey> + '_ {
+        self.peers.keys().copied()
+    }
+
+    /// A peer's newest profile.
+    #[must_use]
+    pub fn profile(&self, peer: &PeerKey) -> Option<&Profile> {
+        self.peers.get(peer)?.profile.as_ref()
+    }
+
+    /// A peer's newest adjacency.
+    #[must_use]
+    pub fn adjacency(&self, peer: &PeerKey) -> Option<&Adjacency> {
+        self.peers.get(peer)?.adjacency.as_ref()
+    }
+
+    /// When a peer was last reachable, as far as anybody knows.
+    #[must_use]
+    pub fn reachable_at(&self, peer: &PeerKey) -> Option<Instant> {
+        Some(self.peers.get(peer)?.reachable_at)
+    }
+
+    /// This node reaches `peer` now.
+    pub fn note_reachable(&mut self, now: Instant, peer: &PeerKey) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.reachable_at = now;
+        }
+    }
+
+    /// The one peer that has `address`; `None` if none is known or several collide.
+    #[must_use]
+    pub fn by_address(&self, address: &Address) -> Option<PeerKey> {
+        match self.addresses.get(address)?.as_slice() {
+            [one] => Some(*one),
+            _ => None,
+        }
+    }
+
+    /// Peers whose addresses collide: unroutable, and reported.
+    pub fn collisions(&self) -> impl Iterator<Item = &[PeerKey]> {
+        self.addresses.values().map(Vec::as_slice).filter(|peers| peers.len() > 1)
+    }
+
+    /// All adverts after `from`, in order.
+    pub fn ids(&self, from: Option<AdvertId>) -> impl Iterator<Item = AdvertId> + '_ {
+        let start = from.map_or(Bound::Unbounded, |id| Bound::Included(id.owner));
+        self.peers
+            .range((start, Bound::Unbounded))
+            .flat_map(|(owner, peer)| {
+                peer.records.keys().map(|(kind, key)| AdvertId {
+                    owner: *owner,
+                    kind: *kind,
+                    key: *key,
+                })
+            })
+            .filter(move |id| from.is_none_or(|from| *id > from))
+    }
+
+    /// The version of an advert, as summaries carry it.
+    #[must_use]
+    pub fn stamp(&self, id: AdvertId) -> Option<Stamp> {
+        let record = self.peers.get(&id.owner)?.records.get(&(id.kind, id.key))?;
+        let (epoch, sequence, hash) = record.advert.version();
+        let owner = id.owner.address();
+        Some(Stamp { owner, kind: id.kind, key: id.key, epoch, sequence, hash })
+    }
+
+    /// The advert a stamp speaks of, if its owner is known and unique.
+    #[must_use]
+    pub fn id_of(&self, stamp: &Stamp) -> Option<AdvertId> {
+        let owner = self.by_address(&stamp.owner)?;
+        Some(AdvertId { owner, kind: stamp.kind, key: stamp.key })
+    }
+
+    /// Forgets what has expired: adjacencies past their lifetime, peers long unreachable. A
+    /// floor outlives each.
+    pub fn expire(&mut self, now: Instant) {
+        let own = self.own;
+        let mut forgotten = Vec::new();
+        for (owner, peer) in &mut self.peers {
+            if *owner == own {
+                continue;
+            }
+            let gone = now.since(peer.reachable_at) >= FORGET_AFTER;
+            peer.records.retain(|(kind, key), record| {
+                let old = *kind == AdvertKind::Adjacency
+                    && now.since(record.signed_at) >= ADJACENCY_LIFETIME;
+                if gone || old {
+                    let id = AdvertId { owner: *owner, kind: *kind, key: *key };
+                    let head = record.advert.head;
+                    forgotten.push((id, (head.epoch, head.sequence)));
+                }
+                !(gone || old)
+            });
+            if !peer.records.contains_key(&(AdvertKind::Adjacency, 0)) {
+                peer.adjacency = None;
+            }
+        }
+        for (id, floor) in forgotten {
+            if self.floors.len() >= FLOORS_MAX {
+                // The tables are bounded, so the floors are: the first of the order goes, which
+                // is anybody's; its adverts would have to be younger than their lifetime.
+                self.floors.pop_first();
+            }
+            self.floors.insert(id, floor);
+            self.changes += 1;
+        }
+        let addresses = &mut self.addresses;
+        self.peers.retain(|owner, peer| {
+            let stays = !peer.records.is_empty();
+            if !stays && let Some(holders) = addresses.get_mut(&owner.address()) {
+                holders.retain(|holder| holder != owner);
+            }
+            stays
+        });
+        addresses.retain(|_, holders| !holders.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::tests::Seeded;
+    use crate::id::Instance;
+    use crate::identity::Identity;
+    use crate::wire::advert::AdvertHead;
+
+    struct Owner {
+        identity: Identity,
+        network: Network,
+    }
+
+    impl Owner {
+        fn new(seed: u64) -> Self {
+            let identity = Identity::generate(&mut Seeded(seed));
+            Self { identity, network: Network::open("test").unwrap() }
+        }
+
+        fn advert(&self, kind: AdvertKind, epoch: u64, sequence: u64, body: &[u8]) -> AdvertCopy {
+            let head = AdvertHead {
+                owner: *self.identity.peer_key().as_bytes(),
+                kind,
+                key: 0,
+                instance: Instance::from_bytes([1; 8]),
+                epoch,
+                sequence,
+            };
+            let advert = SignedAdvert::sign(&self.identity, &self.network, head, body).bytes;
+            AdvertCopy { signed_age_s: 0, reachable_age_s: 0, advert }
+        }
+    }
+
+    fn database() -> Database {
+        let own = Identity::generate(&mut Seeded(1)).peer_key();
+        Database::new(Network::open("test").unwrap(), own)
+    }
+
+    const NOW: Instant = Instant::from_millis(100_000_000);
+
+    #[test]
+    fn the_newest_wins_and_older_ones_are_named() {
+        let (mut database, owner) = (database(), Owner::new(2));
+        let first = owner.advert(AdvertKind::Adjacency, 1, 5, b"\0");
+        let next_epoch = owner.advert(AdvertKind::Adjacency, 2, 1, b"\0");
+        assert!(matches!(database.offer(NOW, first.clone()), Offer::Taken(t) if t.new_peer));
+        assert!(matches!(database.offer(NOW, first.clone()), Offer::Known(_)));
+        assert!(matches!(database.offer(NOW, next_epoch), Offer::Taken(t) if !t.new_peer));
+        assert!(matches!(database.offer(NOW, first), Offer::Older(_)));
+    }
+
+    #[test]
+    fn equal_versions_with_different_bytes_settle_on_the_larger_hash_everywhere() {
+        let owner = Owner::new(2);
+        let a = owner.advert(AdvertKind::Unknown(9), 1, 1, b"a");
+        let b = owner.advert(AdvertKind::Unknown(9), 1, 1, b"b");
+        let newest = |first: &AdvertCopy, second: &AdvertCopy| {
+            let mut database = database();
+            database.offer(NOW, first.clone());
+            database.offer(NOW, second.clone());
+            let id = database.ids(None).next().unwrap();
+            database.copy(NOW, id).unwrap().advert
+        };
+        assert_eq!(newest(&a, &b), newest(&b, &a));
+    }
+
+    #[test]
+    fn a_forged_advert_changes_nothing() {
+        let (mut database, owner) = (database(), Owner::new(2));
+        let mut forged = owner.advert(AdvertKind::Adjacency, 1, 5, b"\0");
+        let mut bytes = forged.advert.to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        forged.advert = bytes.into();
+        assert_eq!(database.offer(NOW, forged), Offer::Refused(Refusal::Forged));
+        assert_eq!(database.peers().count(), 0);
+        assert_eq!(database.changes(), 0);
+    }
+
+    #[test]
+    fn an_advert_of_another_network_is_forged_here() {
+        let mut database = database();
+        let mut owner = Owner::new(2);
+        owner.network = Network::open("other").unwrap();
+        let advert = owner.advert(AdvertKind::Profile, 1, 1, b"");
+        assert_eq!(database.offer(NOW, advert), Offer::Refused(Refusal::Forged));
+    }
+
+    #[test]
+    fn signature_checks_are_bounded_a_second() {
+        let (mut database, owner) = (database(), Owner::new(2));
+        let mut busy = 0;
+        for sequence in 0..u64::from(VERIFICATIONS_PER_S) + 10 {
+            let mut forged = owner.advert(AdvertKind::Profile, 1, sequence, b"");
+            let mut bytes = forged.advert.to_vec();
+            *bytes.last_mut().unwrap() ^= 1;
+            forged.advert = bytes.into();
+            busy += u32::from(matches!(database.offer(NOW, forged), Offer::Busy { .. }));
+        }
+        assert_eq!(busy, 10);
+        let good = owner.advert(AdvertKind::Profile, 2, 1, b"");
+        let later = NOW + Duration::from_secs(1);
+        assert!(matches!(database.offer(later, good), Offer::Taken(_)));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_resurrected_but_a_newer_word_is_heard() {
+        let (mut database, owner) = (database(), Owner::new(2));
+        let old = owner.advert(AdvertKind::Profile, 1, 5, b"");
+        database.offer(NOW, old.clone());
+        let later = NOW + FORGET_AFTER;
+        database.expire(later);
+        assert_eq!(database.peers().count(), 0);
+        assert_eq!(database.by_address(&owner.identity.peer_key().address()), None);
+        assert_eq!(database.offer(later, old), Offer::Refused(Refusal::Expired));
+        let newer = owner.advert(AdvertKind::Profile, 1, 6, b"");
+        assert!(matches!(database.offer(later, newer), Offer::Taken(_)));
+    }
+
+    #[test]
+    fn an_adjacency_dies_of_age_whoever_repeats_it() {
+        let (mut database, owner) = (database(), Owner::new(2));
+        let mut copy = owner.advert(AdvertKind::Adjacency, 1, 1, b"\0");
+        copy.signed_age_s = 4 * 3_600 - 10;
+        assert!(matches!(database.offer(NOW, copy.clone()), Offer::Taken(_)));
+        let later = NOW + Duration::from_secs(11);
+        copy.signed_age_s = 0;
+        database.offer(later, copy.clone());
+        let id = database.ids(None).next().unwrap();
+        assert!(database.copy(later, id).unwrap().signed_age_s > 4 * 3_600, "the larger age stays");
+        database.note_reachable(later, &id.owner);
+        database.expire(later);
+        assert_eq!(database.adjacency(&id.owner), None);
+        copy.signed_age_s = 4 * 3_600;
+        assert_eq!(database.offer(later, copy), Offer::Refused(Refusal::Expired));
+    }
+
+    #[test]
+    fn ids_continue_after_a_cursor() {
+        let mut database = database();
+        for seed in 2..7 {
+            let owner = Owner::new(seed);
+            database.offer(NOW, owner.advert(AdvertKind::Profile, 1, 1, b""));
+            database.offer(NOW, owner.advert(AdvertKind::Adjacency, 1, 1, b"\0"));
+        }
+        let all: Vec<_> = database.ids(None).collect();
+        assert_eq!(all.len(), 10);
+        for at in 0..all.len() {
+            let rest: Vec<_> = database.ids(Some(all[at])).collect();
+            assert_eq!(rest, all[at + 1..]);
+        }
+    }
+}
