@@ -19,6 +19,7 @@ extern crate alloc;
 
 pub mod advert;
 pub mod crypto;
+pub mod dial;
 pub mod entropy;
 pub mod id;
 pub mod identity;
@@ -27,5 +28,7 @@ pub mod limits;
 pub mod link;
 pub mod local;
 pub mod network;
+pub mod presence;
+pub mod route;
 pub mod time;
 pub mod wire;

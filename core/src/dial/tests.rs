@@ -1,0 +1,224 @@
+use alloc::collections::BTreeSet;
+use alloc::vec;
+
+use super::*;
+use crate::entropy::tests::Seeded;
+use crate::identity::Identity;
+use crate::io::{Beacon, ConnectionType};
+
+const LAN: TransportId = TransportId(0);
+const MS: fn(u64) -> Instant = Instant::from_millis;
+
+struct Bench {
+    dialer: Dialer,
+    network: Network,
+    entropy: Seeded,
+    linked: BTreeSet<Address>,
+}
+
+impl Bench {
+    fn new(own: [u8; 8]) -> Self {
+        let network = Network::open("test").unwrap();
+        let mut dialer = Dialer::new(Address::from_bytes(own), network.clone());
+        let profile = TransportProfile {
+            kind: ConnectionType::AccessPoint,
+            links_max: 4,
+            dials_max: 2,
+            dial_timeout: Duration::from_secs(5),
+        };
+        dialer.add_transport(LAN, profile);
+        Self { dialer, network, entropy: Seeded(1), linked: BTreeSet::new() }
+    }
+
+    fn sight(&mut self, ms: u64, endpoint: &str, address: Option<[u8; 8]>) {
+        let beacon = address.map(|address| {
+            Beacon::new(&self.network, Address::from_bytes(address), &mut self.entropy)
+        });
+        let sighting = Sighting { endpoint: Endpoint::new(endpoint), beacon };
+        self.dialer.handle_sighting(MS(ms), &mut self.entropy, LAN, sighting);
+    }
+
+    fn poll(&mut self, ms: u64) -> Vec<DialOrder> {
+        let linked = &self.linked;
+        self.dialer.poll(MS(ms), &|_, candidacy: &Candidacy| {
+            candidacy.address.is_some_and(|address| linked.contains(&address))
+        })
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let linked = &self.linked;
+        self.dialer.next_timeout(&|_, candidacy: &Candidacy| {
+            candidacy.address.is_some_and(|address| linked.contains(&address))
+        })
+    }
+}
+
+fn dial(n: u64, endpoint: &str) -> DialOrder {
+    DialOrder::Dial(LAN, DialId(n), Endpoint::new(endpoint))
+}
+
+fn link(number: u64) -> LinkId {
+    LinkId { transport: LAN, number }
+}
+
+#[test]
+fn the_lower_address_dials_at_once_and_the_higher_one_a_little_later() {
+    let mut low = Bench::new([1; 8]);
+    low.sight(0, "b", Some([2; 8]));
+    assert_eq!(low.poll(0), [dial(0, "b")]);
+
+    let mut high = Bench::new([3; 8]);
+    high.sight(0, "b", Some([2; 8]));
+    assert_eq!(high.poll(0), []);
+    let at = high.next_timeout().unwrap();
+    assert!(at >= MS(200) && at <= MS(600), "{at:?}");
+    assert_eq!(high.poll(600), [dial(0, "b")]);
+}
+
+#[test]
+fn strangers_and_oneself_are_not_dialled() {
+    let mut bench = Bench::new([1; 8]);
+    bench.sight(0, "self", Some([1; 8]));
+    bench.network = Network::open("other").unwrap();
+    bench.sight(0, "stranger", Some([2; 8]));
+    assert_eq!(bench.poll(10_000), []);
+}
+
+#[test]
+fn endpoints_of_one_peer_are_staggered_and_of_two_peers_are_not() {
+    let mut bench = Bench::new([1; 8]);
+    bench.sight(0, "a1", Some([2; 8]));
+    bench.sight(0, "a2", Some([2; 8]));
+    bench.sight(0, "b", Some([3; 8]));
+    assert_eq!(bench.poll(0), [dial(0, "a1"), dial(1, "b")]);
+    let failed = bench.dialer.handle_dial_failed(MS(10), &mut bench.entropy, LAN, DialId(1));
+    assert_eq!(failed, Some(Endpoint::new("b")));
+    bench.dialer.handle_lost(LAN, &Endpoint::new("b"));
+    assert_eq!(bench.poll(249), []);
+    assert_eq!(bench.poll(250), [dial(2, "a2")]);
+}
+
+#[test]
+fn back_off_doubles_with_jitter_up_to_its_cap() {
+    let mut bench = Bench::new([1; 8]);
+    bench.sight(0, "b", None);
+    let mut now = MS(0);
+    let mut waits = vec![];
+    for n in 0..12 {
+        let orders = bench.poll(now.as_micros() / 1_000 + 1);
+        assert_eq!(orders, [dial(n, "b")]);
+        bench.dialer.handle_dial_failed(now, &mut bench.entropy, LAN, DialId(n));
+        let next = bench.next_timeout().unwrap();
+        waits.push(next.since(now));
+        now = next;
+    }
+    assert!(waits[0] >= Duration::from_millis(125) && waits[0] <= Duration::from_millis(375));
+    assert!(waits[9] >= Duration::from_secs(5) && waits[9] <= DIAL_BACKOFF_MAX);
+    assert_ne!(waits[10], waits[11]);
+}
+
+#[test]
+fn a_peer_that_is_linked_is_not_dialled_until_its_link_is_gone() {
+    let mut bench = Bench::new([1; 8]);
+    let peer = Identity::generate(&mut Seeded(7)).peer_key();
+    bench.sight(0, "static", None);
+    assert_eq!(bench.poll(0), [dial(0, "static")]);
+    bench.dialer.handle_link_up(LAN, link(1), Some(DialId(0)));
+    bench.dialer.handle_established(MS(5), LAN, link(1), peer);
+    bench.linked.insert(peer.address());
+    assert_eq!((bench.poll(60_000), bench.next_timeout()), (vec![], None));
+
+    bench.dialer.handle_link_down(MS(70_000), &mut bench.entropy, LAN, link(1), Failure::Ordinary);
+    assert_eq!(bench.poll(80_000), [], "another link to the same peer stands");
+    bench.linked.clear();
+    assert_eq!(bench.poll(80_000), [dial(1, "static")]);
+}
+
+#[test]
+fn an_established_link_cancels_other_attempts_for_the_same_peer() {
+    let mut bench = Bench::new([1; 8]);
+    let peer = Identity::generate(&mut Seeded(7)).peer_key();
+    bench.sight(0, "a1", Some(*peer.address().as_bytes()));
+    bench.sight(0, "a2", Some(*peer.address().as_bytes()));
+    bench.poll(1_000);
+    bench.poll(2_000);
+    bench.dialer.handle_link_up(LAN, link(1), Some(DialId(1)));
+    let orders = bench.dialer.handle_established(MS(2_000), LAN, link(1), peer);
+    assert_eq!(orders, [DialOrder::Cancel(LAN, DialId(0))]);
+}
+
+#[test]
+fn dials_and_links_stay_within_capacity() {
+    let mut bench = Bench::new([1; 8]);
+    for n in 2..10 {
+        bench.sight(0, &alloc::format!("p{n}"), Some([n; 8]));
+    }
+    assert_eq!(bench.poll(0).len(), 2);
+    for n in 0..3 {
+        bench.dialer.handle_link_up(LAN, link(n), None);
+    }
+    for n in 0..2 {
+        bench.dialer.handle_dial_failed(MS(0), &mut bench.entropy, LAN, DialId(n));
+    }
+    assert_eq!(bench.poll(20_000).len(), 1, "three links of four are taken");
+    assert!(bench.dialer.has_room(LAN));
+    bench.dialer.handle_link_up(LAN, link(8), None);
+    bench.dialer.handle_link_up(LAN, link(9), None);
+    assert!(!bench.dialer.has_room(LAN));
+}
+
+#[test]
+fn a_hung_dial_is_cancelled() {
+    let mut bench = Bench::new([1; 8]);
+    bench.sight(0, "b", None);
+    bench.poll(0);
+    assert_eq!(bench.next_timeout(), Some(MS(5_000)));
+    assert_eq!(bench.poll(5_000), [DialOrder::Cancel(LAN, DialId(0))]);
+}
+
+#[test]
+fn the_table_of_sightings_is_bounded_and_counts_what_it_refuses() {
+    let mut bench = Bench::new([1; 8]);
+    for n in 0..SIGHTINGS_MAX + 10 {
+        bench.sight(0, &alloc::format!("p{n}"), Some([2; 8]));
+    }
+    assert_eq!(bench.dialer.refused(), 10);
+}
+
+#[test]
+fn a_lost_endpoint_goes_and_a_configured_one_stays() {
+    let mut bench = Bench::new([1; 8]);
+    bench.sight(0, "seen", Some([2; 8]));
+    bench.sight(0, "configured", None);
+    for endpoint in ["seen", "configured"] {
+        bench.dialer.handle_lost(LAN, &Endpoint::new(endpoint));
+    }
+    assert_eq!(bench.poll(1_000), [dial(0, "configured")]);
+}
+
+#[test]
+fn an_endpoint_that_vanished_under_its_link_is_forgotten_with_the_link() {
+    let mut bench = Bench::new([1; 8]);
+    bench.sight(0, "b", Some([2; 8]));
+    bench.poll(0);
+    bench.dialer.handle_link_up(LAN, link(1), Some(DialId(0)));
+    bench.dialer.handle_lost(LAN, &Endpoint::new("b"));
+    bench.dialer.handle_link_down(MS(100), &mut bench.entropy, LAN, link(1), Failure::Ordinary);
+    assert_eq!(bench.poll(60_000), []);
+    assert_eq!(bench.next_timeout(), None);
+}
+
+#[test]
+fn both_ends_keep_the_same_of_two_links() {
+    let [a, b] = [1, 2].map(|seed| Identity::generate(&mut Seeded(seed)).peer_key());
+    let (low, high) = (a.min(b), a.max(b));
+    let standing = |dialler, hash| Standing {
+        instance: crate::id::Instance::from_bytes([0; 8]),
+        dialler,
+        hash: [hash; 32],
+    };
+    assert!(keeps_first(&standing(low, 9), &standing(high, 1)));
+    assert!(!keeps_first(&standing(high, 1), &standing(low, 9)));
+    assert!(keeps_first(&standing(low, 1), &standing(low, 2)));
+    assert!(!keeps_first(&standing(low, 2), &standing(low, 1)));
+}
