@@ -1,0 +1,81 @@
+//! The ways to reach others.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+/// One section for each transport.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransportsConfig {
+    /// The local network.
+    pub lan: LanConfig,
+}
+
+/// The local network: peers find each other over multicast DNS and connect over TCP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LanConfig {
+    /// Whether it is used at all.
+    pub enabled: bool,
+    /// Whether this node shows itself over multicast DNS and looks for others. Without it only
+    /// `connect.tcp_servers` are dialled.
+    pub mdns_enabled: bool,
+    /// The TCP port to listen on; 0 lets the system choose, which is fine where multicast DNS
+    /// tells it to others.
+    pub port: u16,
+    /// The address to listen on; `::` is every address, IPv4 included.
+    pub listen_ip: IpAddr,
+}
+
+impl Default for LanConfig {
+    fn default() -> Self {
+        Self { enabled: true, mdns_enabled: true, port: 0, listen_ip: Ipv6Addr::UNSPECIFIED.into() }
+    }
+}
+
+/// Whom a node dials without having seen them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectConfig {
+    /// Nodes that listen on a known address: `host:port`, `192.168.1.7:4040` or
+    /// `[2001:db8::7]:4040`. Dialled until they answer, again whenever the link is lost.
+    pub tcp_servers: Vec<String>,
+}
+
+/// Where a node can be dialled at an address of one's choice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenConfig {
+    /// A fixed address for the `connect.tcp_servers` of others. It takes the place of
+    /// `transports.lan.listen_ip` and `transports.lan.port`: a node has one TCP listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpListenConfig>,
+}
+
+/// A fixed TCP address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TcpListenConfig {
+    /// The address of the interface; `::` is every address, IPv4 included.
+    #[serde(default = "unspecified")]
+    pub interface_ip: IpAddr,
+    /// The port, not 0: others must know it.
+    pub port: u16,
+}
+
+fn unspecified() -> IpAddr {
+    Ipv6Addr::UNSPECIFIED.into()
+}
+
+impl super::Config {
+    /// Where the TCP listener of this node belongs: `listen.tcp` if given, else the address of
+    /// `transports.lan`.
+    #[must_use]
+    pub fn tcp_listener(&self) -> (IpAddr, u16) {
+        let lan = &self.transports.lan;
+        let lan = TcpListenConfig { interface_ip: lan.listen_ip, port: lan.port };
+        let chosen = self.listen.tcp.unwrap_or(lan);
+        (chosen.interface_ip, chosen.port)
+    }
+}
