@@ -18,6 +18,7 @@
 extern crate alloc;
 
 pub mod advert;
+pub mod bus;
 pub mod crypto;
 pub mod dial;
 pub mod entropy;

@@ -97,3 +97,56 @@ pub const METADATA_RETRY: Duration = Duration::from_secs(2);
 
 /// Events that wait for the host; what overflows is itself an event.
 pub const EVENTS_MAX: usize = 4_096;
+
+// The Bus.
+/// Replay window of one lane of a session, in packets: also the most packets of one lane that
+/// may be in flight, so that a late packet is never older than the window.
+pub const REPLAY_WINDOW_PACKETS: u64 = 2_048;
+/// Keys of a session are replaced after this long with traffic: what a stolen key opens.
+pub const REKEY_AFTER: Duration = Duration::from_secs(3_600);
+/// Keys of a session are replaced after this many packets sealed: far below what either cipher
+/// allows.
+pub const REKEY_PACKETS: u64 = 1 << 20;
+/// Replaced keys still open packets that were on their way for so long.
+pub const OLD_KEYS_KEPT: Duration = Duration::from_secs(2 * FRAME_LIFETIME.as_secs());
+/// The first wait for the answer to a session handshake; doubles with each try.
+pub const SESSION_HANDSHAKE_RETRY_MIN: Duration = Duration::from_millis(500);
+/// The longest wait between two tries of a session handshake.
+pub const SESSION_HANDSHAKE_RETRY_MAX: Duration = Duration::from_secs(8);
+/// An answered session handshake that its initiator has not proven within this is dropped.
+pub const SESSION_ANSWER_KEPT: Duration = Duration::from_secs(15);
+/// Answered, unproven session handshakes kept per peer: a replayed first message must not push
+/// out the true one at once.
+pub const SESSION_ANSWERS_MAX: usize = 4;
+/// First handshake messages that a node answers in a second: each costs about 0.6 ms, so a
+/// flood of them takes at most 4 % of one core.
+pub const SESSION_ANSWERS_PER_S: u32 = 64;
+/// "Unknown session" hints that a node sends in a second: they are unauthenticated.
+pub const SESSION_HINTS_PER_S: u32 = 16;
+/// Small frames (answers and hints) that wait for a link, for all peers together.
+pub const SESSION_REPLIES_MAX: usize = 64;
+/// The longest topic of a stream, in bytes of UTF-8.
+pub const TOPIC_BYTES_MAX: usize = 128;
+/// The longest opening arguments of a stream, in bytes: with topic and an acknowledgement they
+/// fit the smallest packet.
+pub const OPEN_ARGS_BYTES_MAX: usize = 768;
+const _: () = assert!(TOPIC_BYTES_MAX + OPEN_ARGS_BYTES_MAX + 300 < PAYLOAD_BYTES_MIN);
+/// The credit a stream starts with, in bytes.
+pub const WINDOW_BYTES_MIN: u64 = 256 * 1_024;
+/// The credit a stream grows to when its reader keeps up, in bytes: 1 GB/s at 4 ms.
+pub const WINDOW_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
+/// Gaps in one stream's received data: more packets than may be in flight.
+pub const STREAM_GAPS_MAX: usize = 2 * 2_048;
+/// Received packets that one acknowledgement names, in ranges.
+pub const ACK_RANGES_MAX: usize = 32;
+/// How long an acknowledgement may wait for company.
+pub const ACK_DELAY_MAX: Duration = Duration::from_millis(10);
+/// How long the pieces of an unreliable message wait for each other, and how long one waits to
+/// be sent when it has no deadline.
+pub const UNRELIABLE_AGE_MAX: Duration = Duration::from_secs(5);
+/// Unfinished unreliable messages of one lane of a session.
+pub const UNRELIABLE_PARTIAL_MAX: usize = 64;
+/// Unreliable messages of one lane that wait to be sent: bounds what empty ones take.
+pub const UNRELIABLE_WAITING_MAX: usize = 4_096;
+/// Ranges of stream numbers that a peer may leave gaps between.
+pub const STREAM_NUMBER_GAPS_MAX: usize = 1_024;

@@ -15,6 +15,7 @@ pub(crate) enum Domain {
     BindingSignature,
     MetadataBody,
     Payload,
+    SessionKey,
 }
 
 impl Domain {
@@ -29,6 +30,7 @@ impl Domain {
             Self::BindingSignature => b"hedgerow 1 binding signature\0",
             Self::MetadataBody => b"hedgerow 1 metadata\0",
             Self::Payload => b"hedgerow 1 payload\0",
+            Self::SessionKey => b"hedgerow 1 session key\0",
         }
     }
 }

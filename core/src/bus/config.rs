@@ -1,0 +1,116 @@
+//! What a Bus is made with.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use bytes::BytesMut;
+
+use crate::crypto::aead::{AeadProvider, Tag};
+use crate::id::{Instance, LinkId};
+use crate::identity::Identity;
+use crate::io::Lane;
+use crate::network::Network;
+use crate::time::Duration;
+use crate::wire::routing::RoutingHeader;
+
+/// Who this node is.
+#[derive(Clone)]
+pub struct Local {
+    /// Its key.
+    pub identity: Identity,
+    /// The network it belongs to.
+    pub network: Network,
+    /// This run of it.
+    pub instance: Instance,
+    /// The cipher implementation.
+    pub aead: Arc<dyn AeadProvider>,
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("peer_key", &self.identity.peer_key()).finish_non_exhaustive()
+    }
+}
+
+/// Limits and times of a Bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusConfig {
+    /// How long a session survives without a path or an answer.
+    pub session_gap: Duration,
+    /// How long a reliable message, or the opening of a stream, waits while its session makes
+    /// no progress; for one that names its own time that time counts from the call.
+    pub give_up: Duration,
+    /// The largest reliable message sent or accepted, in bytes.
+    pub message_bytes_max: usize,
+    /// The largest unreliable message sent or accepted, in bytes.
+    pub unreliable_bytes_max: usize,
+    /// Reliable messages to one peer that wait or are unacknowledged, in bytes. One message is
+    /// always admitted.
+    pub send_bytes_max: usize,
+    /// The same for one stream.
+    pub stream_send_bytes_max: usize,
+    /// Unreliable messages to one peer that wait, in bytes of one lane.
+    pub unreliable_send_bytes_max: usize,
+    /// Reliable messages of this node whose outcome is still open or unread.
+    pub outcomes_max: usize,
+    /// Messages that wait for the application, or that it has taken and not yet accepted.
+    pub inbox_messages_max: usize,
+    /// Unreliable messages that wait for the application, in bytes (per stream, and for all
+    /// single ones).
+    pub inbox_bytes_max: usize,
+    /// What all streams together may receive beyond their first windows, in bytes.
+    pub receive_bytes_max: u64,
+    /// Streams of this node, to all peers.
+    pub streams_max: usize,
+    /// Streams of one peer.
+    pub streams_per_peer_max: usize,
+    /// Sessions of this node.
+    pub sessions_max: usize,
+}
+
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self {
+            session_gap: Duration::from_secs(30),
+            give_up: Duration::from_secs(30),
+            message_bytes_max: 16 * 1_024 * 1_024,
+            unreliable_bytes_max: 128 * 1_024,
+            send_bytes_max: 32 * 1_024 * 1_024,
+            stream_send_bytes_max: 4 * 1_024 * 1_024,
+            unreliable_send_bytes_max: 512 * 1_024,
+            outcomes_max: 8_192,
+            inbox_messages_max: 1_024,
+            inbox_bytes_max: 4 * 1_024 * 1_024,
+            receive_bytes_max: 128 * 1_024 * 1_024,
+            streams_max: 1_024,
+            streams_per_peer_max: 256,
+            sessions_max: crate::limits::PEERS_MAX,
+        }
+    }
+}
+
+/// The way to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// The first link.
+    pub link: LinkId,
+    /// Hops to the peer; 1 for a neighbour.
+    pub hops: u8,
+    /// The hop limit of frames to the peer.
+    pub hop_limit: u8,
+    /// The largest payload that every hop carries, in bytes: ciphertext without tag.
+    pub payload_bytes_max: usize,
+}
+
+/// A data frame to send.
+#[derive(Clone, Debug)]
+pub struct DataFrame {
+    /// The lane it travels on.
+    pub lane: Lane,
+    /// Its routing header.
+    pub header: RoutingHeader,
+    /// The tag of its payload.
+    pub tag: Tag,
+    /// Its sealed payload.
+    pub payload: BytesMut,
+}

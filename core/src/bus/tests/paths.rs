@@ -1,0 +1,179 @@
+//! Paths: gaps, hand-over, sizes, slow ones.
+
+use super::*;
+
+#[test]
+fn a_gap_shorter_than_the_session_survives_loses_nothing() {
+    let mut pair = Pair::new(1);
+    let ids = pair.opened(Reliability::Reliable);
+    for message in numbered(1_000) {
+        pair.ends[0].stream_send(pair.now, ids[0], message).unwrap();
+    }
+    pair.run(25 * MS);
+    pair.flight.clear();
+    pair.set_paths(None);
+    pair.run(29 * SECOND);
+    let frames = pair.frames;
+    pair.set_paths(Some(path(1, 1_280)));
+    pair.run(100 * MS);
+    assert!(pair.frames > frames);
+    pair.run(2 * SECOND);
+    assert_eq!(pair.read_stream(1, ids[1]), numbered(1_000));
+    assert!((0..2).all(|end| pair.closed(end, ids[end]).is_none()));
+}
+
+#[test]
+fn what_was_outstanding_over_a_dead_link_is_sent_again_at_once() {
+    let mut pair = Pair::new(2);
+    let ids = pair.opened(Reliability::Reliable);
+    pair.run(SECOND);
+    pair.ends[0].stream_send(pair.now, ids[0], Bytes::from_static(b"cut")).unwrap();
+    pair.transmit();
+    pair.flight.clear();
+    pair.set_paths(Some(path(1, 1_280)));
+    pair.run(11 * MS);
+    assert_eq!(pair.read_stream(1, ids[1]), ["cut"], "one way, without waiting for a timer");
+}
+
+#[test]
+fn a_handover_with_the_old_link_up_repeats_nothing() {
+    let mut pair = Pair::new(3);
+    let ids = pair.opened(Reliability::Reliable);
+    pair.run(SECOND);
+    pair.ends[0].stream_send(pair.now, ids[0], Bytes::from_static(b"cut")).unwrap();
+    pair.transmit();
+    let sent = pair.ends[0].counters().packets_sent;
+    let (now, to) = (pair.now, pair.keys[1]);
+    pair.ends[0].handle_handover(now, to, path(1, 1_280));
+    pair.run(11 * MS);
+    assert_eq!(pair.read_stream(1, ids[1]), ["cut"]);
+    assert_eq!(pair.ends[0].counters().packets_sent, sent);
+}
+
+#[test]
+fn a_gap_longer_than_the_session_survives_fails_everything() {
+    let mut pair = Pair::new(4);
+    let ids = pair.opened(Reliability::Reliable);
+    pair.reads[1] = false;
+    let sent = pair.send(0, "sent");
+    pair.run(SECOND);
+    pair.set_paths(None);
+    let unsent = pair.send(0, "unsent");
+    pair.run(31 * SECOND);
+    assert_eq!([0, 1].map(|end| pair.closed(end, ids[end])), [Some(StreamEnd::PeerLost); 2]);
+    assert!(matches!(pair.outcome(0, sent), Some(Outcome::Unknown(_))));
+    assert!(matches!(pair.outcome(0, unsent), Some(Outcome::NotDelivered(_))));
+    pair.reads[1] = true;
+    pair.set_paths(Some(path(1, 1_280)));
+    let after = pair.send(0, "after");
+    pair.run(2 * SECOND);
+    assert!(is_delivered(pair.outcome(0, after)));
+    assert_eq!(pair.texts(1), ["after"]);
+}
+
+#[test]
+fn silence_on_a_standing_path_fails_the_session_too() {
+    let mut pair = Pair::new(5);
+    let ids = pair.opened(Reliability::Reliable);
+    pair.pipes(|pipe| pipe.lost_percent = 100);
+    let id = pair.send(0, "anybody there?");
+    pair.run(32 * SECOND);
+    assert!(matches!(pair.outcome(0, id), Some(Outcome::Unknown(_))));
+    assert_eq!(pair.closed(0, ids[0]), Some(StreamEnd::PeerLost));
+}
+
+#[test]
+fn without_a_route_a_message_waits_until_it_gives_up() {
+    let mut pair = Pair::new(6);
+    pair.set_paths(None);
+    let (now, to) = (pair.now, pair.keys[1]);
+    let data = Bytes::from_static(b"x");
+    let quick =
+        pair.ends[0].send_reliable(now, to, Lane::Normal, data.clone(), Some(SECOND)).unwrap();
+    let patient = pair.send(0, data.clone());
+    let refused = pair.ends[0].send_unreliable(now, to, Lane::Normal, data, None);
+    assert_eq!(refused, Err(SendError::NoRoute));
+    pair.run(2 * SECOND);
+    let failed = Some(Outcome::NotDelivered(FailReason::NoRoute));
+    assert_eq!((pair.outcome(0, quick), pair.outcome(0, patient)), (failed, None));
+    pair.set_paths(Some(path(0, 1_280)));
+    pair.run(SECOND);
+    assert!(is_delivered(pair.outcome(0, patient)));
+    assert_eq!(pair.got[1].len(), 1);
+}
+
+#[test]
+fn a_path_that_carries_less_is_used_with_smaller_packets() {
+    let mut pair = Pair::new(7);
+    pair.set_paths(Some(path(0, 16_384)));
+    pair.send(0, alloc::vec![1; 2_000_000]);
+    pair.run(60 * MS);
+    assert!(pair.got[1].is_empty());
+    pair.pipes(|pipe| pipe.payload_bytes_max = 1_280);
+    pair.set_paths(Some(path(0, 1_280)));
+    assert!(pair.run_until(60 * SECOND, |pair| pair.got[1].len() == 1));
+}
+
+#[test]
+fn a_relay_that_says_too_big_is_believed_and_lies_do_no_harm() {
+    let mut pair = Pair::new(8);
+    pair.set_paths(Some(path(0, 16_384)));
+    pair.pipes[0].payload_bytes_max = 2_000;
+    let id = pair.send(0, alloc::vec![1; 500_000]);
+    assert!(pair.run_until(30 * SECOND, |pair| is_delivered(pair.outcome(0, id))));
+    let told = pair.ends[0].counters().too_big;
+    assert!(told > 0);
+    assert_eq!(pair.got[1].len(), 1);
+}
+
+#[test]
+fn a_slow_path_is_used_without_a_queue_of_seconds() {
+    for marks in [false, true] {
+        let mut pair = Pair::new(9);
+        pair.pipes(|pipe| {
+            (pipe.delay, pipe.bytes_per_s, pipe.marks) = (30 * MS, Some(20_000), marks);
+        });
+        let id = pair.send(0, alloc::vec![1; 600_000]);
+        let begun = pair.now;
+        assert!(pair.run_until(60 * SECOND, |pair| is_delivered(pair.outcome(0, id))));
+        let rate = 600_000.0 / pair.now.since(begun).as_secs_f64();
+        assert!(rate > 17_000.0, "{rate} B/s");
+        assert!(pair.pipes[0].worst_wait < 800 * MS, "{:?}", pair.pipes[0].worst_wait);
+        assert!(pair.ends[0].counters().packets_lost == 0);
+    }
+}
+
+#[test]
+fn a_fast_path_is_filled() {
+    let mut pair = Pair::new(10);
+    pair.set_paths(Some(path(0, 65_536)));
+    pair.pipes(|pipe| (pipe.delay, pipe.bytes_per_s) = (2 * MS, Some(300_000_000)));
+    let ids: Vec<_> = (0..5).map(|_| pair.send(0, alloc::vec![1; 6_000_000])).collect();
+    let begun = pair.now;
+    assert!(pair.run_until(10 * SECOND, |pair| is_delivered(pair.outcome(0, ids[4]))));
+    let rate = 30.0 / pair.now.since(begun).as_secs_f64();
+    assert!(rate > 100.0, "{rate} MB/s");
+}
+
+#[test]
+fn peers_on_one_link_take_turns() {
+    let mut entropy = Seeded(11);
+    let own = Identity::generate(&mut entropy);
+    let mut bus = Bus::new(local(&own, 1), BusConfig::default());
+    let now = Instant::from_millis(1);
+    let mut others = Vec::new();
+    for _ in 0..4 {
+        let other = Identity::generate(&mut entropy).peer_key();
+        bus.handle_path(now, other, Some(path(0, 1_280)));
+        bus.send_reliable(now, other, Lane::Normal, Bytes::from_static(b"x"), None).unwrap();
+        others.push(other.address());
+    }
+    assert!(bus.wants_transmit(LINK));
+    let calls: Vec<_> =
+        core::iter::from_fn(|| bus.poll_transmit(now, &mut entropy, LINK, Lane::Realtime, 1_280))
+            .map(|frame| frame.header.destination)
+            .collect();
+    assert_eq!(calls, others);
+    assert!(bus.poll_transmit(now, &mut entropy, LINK, Lane::Normal, 1_280).is_none());
+    assert!(!bus.wants_transmit(LINK));
+}

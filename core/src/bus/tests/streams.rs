@@ -1,0 +1,166 @@
+//! Streams.
+
+use super::*;
+
+#[test]
+fn both_sides_talk_finish_and_close() {
+    for seed in 0..10 {
+        let mut pair = Pair::new(seed);
+        pair.pipes(|pipe| (pipe.lost_percent, pipe.jitter) = (15, 10 * MS));
+        let ids = pair.opened(Reliability::Reliable);
+        let offer =
+            pair.events[1].iter().find(|event| matches!(event, BusEvent::StreamOffered { .. }));
+        let Some(BusEvent::StreamOffered { topic, args, peer, .. }) = offer else { panic!() };
+        assert_eq!(
+            (&topic[..], &args[..], *peer),
+            (b"topic".as_slice(), b"hello".as_slice(), pair.keys[0])
+        );
+        let mut got = [Vec::new(), Vec::new()];
+        for (at, message) in numbered(200).into_iter().enumerate() {
+            for end in 0..2 {
+                let sent = pair.ends[end].stream_send(pair.now, ids[end], message.clone());
+                assert_eq!(sent, Ok(at as u64 + 1));
+            }
+        }
+        pair.ends[0].stream_finish(pair.now, ids[0]).unwrap();
+        let late = pair.ends[0].stream_send(pair.now, ids[0], Bytes::new());
+        assert_eq!(late, Err(StreamSendError::Finishing));
+        for _ in 0..300 {
+            pair.run(20 * MS);
+            for end in 0..2 {
+                let messages = pair.read_stream(end, ids[end]);
+                got[end].extend(messages);
+            }
+        }
+        assert_eq!(got, [numbered(200), numbered(200)]);
+        assert!(pair.events[1].contains(&BusEvent::StreamFinished { id: ids[1] }));
+        assert!(pair.events[0].contains(&BusEvent::StreamAcked { id: ids[0], sequence: 200 }));
+        assert_eq!(pair.closed(0, ids[0]), None, "the other half is still open");
+        assert_eq!(pair.ends[1].stream_send(pair.now, ids[1], Bytes::from_static(b"bye")), Ok(201));
+        pair.ends[1].stream_finish(pair.now, ids[1]).unwrap();
+        pair.run(SECOND);
+        assert_eq!(pair.read_stream(0, ids[0]), ["bye"]);
+        pair.run(5 * SECOND);
+        assert_eq!([0, 1].map(|end| pair.closed(end, ids[end])), [Some(StreamEnd::Finished); 2]);
+    }
+}
+
+#[test]
+fn a_refused_offer_closes_with_the_reason() {
+    let mut pair = Pair::new(1);
+    let id = pair.open(0, Reliability::Reliable);
+    pair.run(SECOND);
+    let offered = pair.offered(1).unwrap();
+    let now = pair.now;
+    pair.ends[1].reject_stream(now, offered, RejectReason::NoListener).unwrap();
+    pair.run(SECOND);
+    assert_eq!(pair.closed(0, id), Some(StreamEnd::Rejected(RejectReason::NoListener)));
+    assert_eq!(pair.closed(1, offered), Some(StreamEnd::ClosedByLocal));
+    let sent = pair.ends[0].stream_send(now, id, Bytes::new());
+    assert_eq!(sent, Err(StreamSendError::Unknown));
+}
+
+#[test]
+fn an_offer_that_nobody_answers_times_out() {
+    let mut pair = Pair::new(2);
+    let id = pair.open(0, Reliability::Reliable);
+    pair.run(29 * SECOND);
+    assert_eq!(pair.closed(0, id), None);
+    pair.run(3 * SECOND);
+    assert_eq!(pair.closed(0, id), Some(StreamEnd::TimedOut));
+    assert_eq!(pair.closed(1, pair.offered(1).unwrap()), Some(StreamEnd::Reset { code: 0 }));
+}
+
+#[test]
+fn a_reset_cuts_both_halves_and_what_was_read_is_a_prefix() {
+    for seed in 0..10 {
+        let mut pair = Pair::new(seed);
+        pair.pipes(|pipe| (pipe.lost_percent, pipe.jitter) = (10, 10 * MS));
+        let ids = pair.opened(Reliability::Reliable);
+        for message in numbered(2_000) {
+            pair.ends[0].stream_send(pair.now, ids[0], message).unwrap();
+        }
+        let mut got = Vec::new();
+        for step in 0..400 {
+            pair.run(5 * MS);
+            let messages = pair.read_stream(1, ids[1]);
+            got.extend(messages);
+            if step == 8 {
+                pair.ends[0].stream_reset(pair.now, ids[0], 42).unwrap();
+            }
+        }
+        assert_eq!(got[..], numbered(2_000)[..got.len()]);
+        assert_eq!(pair.closed(0, ids[0]), Some(StreamEnd::ClosedByLocal));
+        assert_eq!(pair.closed(1, ids[1]), Some(StreamEnd::Reset { code: 42 }));
+    }
+}
+
+#[test]
+fn a_sleeping_reader_blocks_the_sender_until_it_reads() {
+    let mut pair = Pair::new(3);
+    let ids = pair.opened(Reliability::Reliable);
+    let message = Bytes::from(alloc::vec![1; 50_000]);
+    let mut sent = 0_u64;
+    while pair.ends[0].stream_send(pair.now, ids[0], message.clone()).is_ok() {
+        sent += 1;
+    }
+    assert_eq!(sent, 4 * 1_024 * 1_024 / 50_003);
+    pair.run(20 * SECOND);
+    assert!(!pair.events[0].contains(&BusEvent::StreamWritable { id: ids[0] }));
+    assert!(pair.ends[1].counters().packets_received * 1_280 < 320_000);
+    let mut got = 0;
+    for _ in 0..2_000 {
+        pair.run(10 * MS);
+        got += pair.read_stream(1, ids[1]).len() as u64;
+    }
+    assert_eq!(got, sent);
+    assert!(pair.events[0].contains(&BusEvent::StreamWritable { id: ids[0] }));
+    assert_eq!(pair.ends[0].stream_acked(ids[0]), Some(sent));
+}
+
+#[test]
+fn an_unreliable_stream_loses_but_never_doubles_and_closes() {
+    let mut pair = Pair::new(4);
+    let ids = pair.opened(Reliability::Unreliable);
+    pair.pipes(|pipe| (pipe.lost_percent, pipe.doubled_percent, pipe.jitter) = (20, 20, 5 * MS));
+    let mut got = Vec::new();
+    for message in numbered(300) {
+        pair.ends[0].stream_send(pair.now, ids[0], message).unwrap();
+        pair.run(10 * MS);
+        let messages = pair.read_stream(1, ids[1]);
+        got.extend(messages);
+    }
+    let before = got.len();
+    got.sort();
+    got.dedup();
+    assert_eq!(got.len(), before, "nothing comes twice");
+    assert!((200..290).contains(&before), "{before}");
+    for end in 0..2 {
+        pair.ends[end].stream_finish(pair.now, ids[end]).unwrap();
+    }
+    pair.run(5 * SECOND);
+    assert_eq!([0, 1].map(|end| pair.closed(end, ids[end])), [Some(StreamEnd::Finished); 2]);
+}
+
+#[test]
+fn more_streams_than_allowed_are_refused_on_both_sides() {
+    let config = BusConfig { streams_per_peer_max: 3, ..BusConfig::default() };
+    let mut pair = Pair::with(5, config);
+    let ids: Vec<StreamId> = (0..3).map(|_| pair.open(0, Reliability::Reliable)).collect();
+    let open = StreamOpen {
+        topic: Bytes::new(),
+        reliability: Reliability::Reliable,
+        lane: Lane::Normal,
+        args: Bytes::new(),
+    };
+    let to = pair.keys[1];
+    let refused = pair.ends[0].open_stream(pair.now, &mut pair.entropy, to, open);
+    assert_eq!(refused, Err(OpenError::TooManyStreams { limit: 3 }));
+    pair.run(SECOND);
+    pair.ends[0].stream_reset(pair.now, ids[0], 0).unwrap();
+    // The reset is under way when the next offer goes, so there is room again.
+    let id = pair.open(0, Reliability::Reliable);
+    pair.run(SECOND);
+    assert_eq!(pair.closed(0, id), None);
+    assert_eq!(pair.ends[1].counters().streams_refused, 0);
+}
