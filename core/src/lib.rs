@@ -19,6 +19,8 @@ extern crate alloc;
 
 pub mod advert;
 pub mod bus;
+pub mod config;
+pub mod counters;
 pub mod crypto;
 pub mod dial;
 pub mod entropy;
@@ -29,6 +31,7 @@ pub mod limits;
 pub mod link;
 pub mod local;
 pub mod network;
+pub mod node;
 pub mod presence;
 pub mod route;
 pub mod time;

@@ -69,6 +69,15 @@ impl Sync {
         }
     }
 
+    /// The link that carried adverts is gone while another one stands: what it carried last may
+    /// not have arrived. Everything is offered again; the neighbour's summary, which follows
+    /// for the same reason, takes out what it has.
+    pub fn restart(&mut self, database: &Database) {
+        self.summary = SummaryOut::From(None);
+        self.mentioned = None;
+        self.dirty.extend(database.ids(None));
+    }
+
     /// An advert changed: the neighbour should have it.
     pub fn mark(&mut self, id: AdvertId) {
         if !self.full || self.known.contains(&id.owner) {

@@ -1,36 +1,10 @@
 //! What a Bus is made with.
 
-use alloc::sync::Arc;
-use core::fmt;
+pub use crate::local::Local;
+pub use crate::wire::frame::DataFrame;
 
-use bytes::BytesMut;
-
-use crate::crypto::aead::{AeadProvider, Tag};
-use crate::id::{Instance, LinkId};
-use crate::identity::Identity;
-use crate::io::Lane;
-use crate::network::Network;
+use crate::id::LinkId;
 use crate::time::Duration;
-use crate::wire::routing::RoutingHeader;
-
-/// Who this node is.
-#[derive(Clone)]
-pub struct Local {
-    /// Its key.
-    pub identity: Identity,
-    /// The network it belongs to.
-    pub network: Network,
-    /// This run of it.
-    pub instance: Instance,
-    /// The cipher implementation.
-    pub aead: Arc<dyn AeadProvider>,
-}
-
-impl fmt::Debug for Local {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Local").field("peer_key", &self.identity.peer_key()).finish_non_exhaustive()
-    }
-}
 
 /// Limits and times of a Bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,17 +74,4 @@ pub struct Path {
     pub hop_limit: u8,
     /// The largest payload that every hop carries, in bytes: ciphertext without tag.
     pub payload_bytes_max: usize,
-}
-
-/// A data frame to send.
-#[derive(Clone, Debug)]
-pub struct DataFrame {
-    /// The lane it travels on.
-    pub lane: Lane,
-    /// Its routing header.
-    pub header: RoutingHeader,
-    /// The tag of its payload.
-    pub tag: Tag,
-    /// Its sealed payload.
-    pub payload: BytesMut,
 }

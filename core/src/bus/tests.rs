@@ -81,6 +81,7 @@ fn local(identity: &Identity, instance: u8) -> Local {
         identity: identity.clone(),
         network: Network::open("test").unwrap(),
         instance: Instance::from_bytes([instance; 8]),
+        epoch: 1,
         aead: Arc::new(Portable),
     }
 }

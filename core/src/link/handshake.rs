@@ -103,7 +103,7 @@ pub(super) fn hello(local: &Local, payload_bytes_max: usize, profile_sequence: u
         versions: Versions::OURS,
         limits: LinkLimits {
             payload_bytes_max: u32::try_from(payload_bytes_max).unwrap_or(u32::MAX),
-            control_bytes_max: CONTROL_BYTES_MAX as u32,
+            control_bytes_max: u32::try_from(CONTROL_BYTES_MAX).unwrap_or(u32::MAX),
             fragments_max: 0,
             lanes: 4,
         },

@@ -1,0 +1,43 @@
+//! What a host tells a node about itself.
+
+use alloc::string::String;
+
+use bytes::Bytes;
+
+use crate::bus::BusConfig;
+use crate::limits::UNREACHABLE_GRACE;
+use crate::time::Duration;
+use crate::wire::advert::Abilities;
+
+/// What a node says of itself, and how patient it is.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The device name that others see; cut at 63 bytes.
+    pub device_name: String,
+    /// The operating system, as a code that hosts agree on; 0 is generic.
+    pub os: u8,
+    /// The version of the host's software; cut at 32 bytes.
+    pub sdk_version: String,
+    /// What this node can do for others, beside what every node can.
+    pub abilities: Abilities,
+    /// The metadata body: serialised JSON that the host has checked; empty for none.
+    pub metadata: Bytes,
+    /// How long an unreachable peer stays in the graph.
+    pub unreachable_grace: Duration,
+    /// The Bus.
+    pub bus: BusConfig,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            device_name: String::from("hedgerow"),
+            os: 0,
+            sdk_version: String::from(env!("CARGO_PKG_VERSION")),
+            abilities: Abilities(0),
+            metadata: Bytes::new(),
+            unreachable_grace: UNREACHABLE_GRACE,
+            bus: BusConfig::default(),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What was dropped, refused or skipped, by cause.
+
+/// Counts every limit that was hit and every rule that was broken. They only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Links whose handshake failed.
+    pub handshakes_failed: u64,
+    /// Links closed because the peer broke the protocol.
+    pub violations: u64,
+    /// Newcomers turned away because a transport had no room.
+    pub turned_away: u64,
+    /// Control messages of unknown kinds, skipped.
+    pub control_skipped: u64,
+    /// Control messages that a full queue refused.
+    pub control_dropped: u64,
+    /// Adverts refused: malformed, forged, expired, or the table was full.
+    pub adverts_refused: u64,
+    /// Adverts whose signature could not be checked in time; they are asked for again.
+    pub adverts_deferred: u64,
+    /// Own links that did not fit into the adjacency.
+    pub edges_left_out: u64,
+    /// Metadata bodies not fetched because the cache was full.
+    pub bodies_refused: u64,
+    /// Sightings refused because a table was full.
+    pub sightings_refused: u64,
+    /// Frames relayed for others.
+    pub relayed: u64,
+    /// Frames dropped: no route to their destination.
+    pub dropped_no_route: u64,
+    /// Frames dropped: their hop limit was used up.
+    pub dropped_hop_limit: u64,
+    /// Frames dropped: the way led back to where they came from.
+    pub dropped_backwards: u64,
+    /// Frames dropped: the queue for the next hop was full.
+    pub dropped_queue_full: u64,
+    /// Frames dropped: they outlived their lifetime while they waited.
+    pub dropped_expired: u64,
+    /// Frames dropped: too big for the next link; their source was told.
+    pub dropped_too_big: u64,
+    /// Events lost because the host did not take them.
+    pub events_lost: u64,
+}

@@ -1,0 +1,301 @@
+//! The switchboard: turns one layer's output into the next one's input.
+//!
+//! No protocol lives here. Links say who is there and what came in; adverts, routes, presence
+//! and the Bus answer for themselves; the dialer says whom to dial. After each input the node
+//! settles: what changed is told to whoever depends on it.
+
+mod forward;
+mod links;
+mod neighbour;
+mod settle;
+mod source;
+mod views;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+pub use views::LinkView;
+
+use crate::advert::{Database, Own};
+use crate::bus::Bus;
+use crate::config::NodeConfig;
+use crate::counters::Counters;
+use crate::dial::Dialer;
+use crate::entropy::Entropy;
+use crate::id::{LinkId, PeerKey, TransportId};
+use crate::identity::StaticBinding;
+use crate::io::{Beacon, Event, Input, Output, TransportCommand, TransportEvent, TransportProfile};
+use crate::limits::{DEVICE_NAME_BYTES_MAX, EVENTS_MAX};
+use crate::local::Local;
+use crate::presence::{Bodies, Presence, body_hash};
+use crate::route::Table;
+use crate::time::{Duration, Instant, earliest};
+use crate::wire::advert::{Abilities, Profile};
+use crate::wire::connection_type::cut;
+use crate::wire::control::CloseCode;
+use crate::wire::handshake::Versions;
+use neighbour::{LinkEntry, Neighbour};
+
+/// How often expired adverts are looked for.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
+/// The longest version text in a profile, in bytes.
+const SDK_VERSION_BYTES_MAX: usize = 32;
+
+/// One node: the whole protocol, without input or output.
+///
+/// Feed it with [`Node::handle_input`], carry out what [`Node::poll_output`] gives, pull bytes
+/// with [`Node::poll_transmit`] whenever a link can take a chunk, and call with
+/// [`Input::Timeout`] when [`Node::next_timeout`] has come. Any order of these is legal.
+pub struct Node {
+    local: Local,
+    entropy: Box<dyn Entropy>,
+    transports: BTreeMap<TransportId, TransportProfile>,
+    links: BTreeMap<LinkId, LinkEntry>,
+    neighbours: BTreeMap<PeerKey, Neighbour>,
+    last_close: BTreeMap<(PeerKey, TransportId), crate::link::LinkEnd>,
+    dialer: Dialer,
+    own: Own,
+    database: Database,
+    table: Table,
+    presence: Presence,
+    bodies: Bodies,
+    bus: Bus,
+    outputs: Outputs,
+    counters: Counters,
+    stale: settle::Stale,
+    expire_at: Instant,
+}
+
+/// Commands, and the bounded ring of events.
+#[derive(Debug, Default)]
+struct Outputs {
+    commands: VecDeque<(TransportId, TransportCommand)>,
+    events: VecDeque<Event>,
+    lost: u64,
+}
+
+impl Outputs {
+    fn command(&mut self, transport: TransportId, command: TransportCommand) {
+        self.commands.push_back((transport, command));
+    }
+
+    fn event(&mut self, event: Event) {
+        if self.events.len() >= EVENTS_MAX {
+            self.events.pop_front();
+            self.lost += 1;
+        }
+        self.events.push_back(event);
+    }
+}
+
+impl Node {
+    /// A node that starts now.
+    #[must_use]
+    pub fn new(now: Instant, local: Local, config: NodeConfig, entropy: Box<dyn Entropy>) -> Self {
+        let own_key = local.peer_key();
+        let mut bodies = Bodies::default();
+        let profile = Profile {
+            binding: StaticBinding::Converted,
+            versions: Versions::OURS,
+            abilities: Abilities(config.abilities.0 | Abilities::CHACHA20_POLY1305),
+            device_name: cut(&config.device_name, DEVICE_NAME_BYTES_MAX).into(),
+            os: config.os,
+            sdk_version: cut(&config.sdk_version, SDK_VERSION_BYTES_MAX).into(),
+            metadata_hash: body_hash(&config.metadata),
+            metadata_bytes: u32::try_from(config.metadata.len()).unwrap_or(u32::MAX),
+        };
+        bodies.set_own(config.metadata);
+        let mut node = Self {
+            dialer: Dialer::new(local.address(), local.network.clone()),
+            own: Own::new(now, local.epoch, profile),
+            database: Database::new(local.network.clone(), own_key),
+            presence: Presence::new(own_key, config.unreachable_grace),
+            bus: Bus::new(local.clone(), config.bus),
+            local,
+            entropy,
+            transports: BTreeMap::new(),
+            links: BTreeMap::new(),
+            neighbours: BTreeMap::new(),
+            last_close: BTreeMap::new(),
+            table: Table::default(),
+            bodies,
+            outputs: Outputs::default(),
+            counters: Counters::default(),
+            stale: settle::Stale::default(),
+            expire_at: now + EXPIRE_INTERVAL,
+        };
+        node.settle(now);
+        node
+    }
+
+    /// Takes a transport in and has it show this node's beacon.
+    pub fn add_transport(&mut self, transport: TransportId, profile: TransportProfile) {
+        self.dialer.add_transport(transport, profile.clone());
+        self.transports.insert(transport, profile);
+        let beacon = Beacon::new(&self.local.network, self.local.address(), &mut self.entropy);
+        self.outputs.command(transport, TransportCommand::Advertise(beacon));
+    }
+
+    /// Takes something that happened.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Transport { transport, event } => self.on_transport(now, transport, event),
+            Input::Timeout => self.on_timeout(now),
+        }
+        self.settle(now);
+    }
+
+    fn on_transport(&mut self, now: Instant, transport: TransportId, event: TransportEvent) {
+        match event {
+            TransportEvent::Sighted(sighting) => {
+                self.dialer.handle_sighting(now, &mut self.entropy, transport, sighting);
+            }
+            TransportEvent::Lost(endpoint) => self.dialer.handle_lost(transport, &endpoint),
+            TransportEvent::LinkUp(up) => self.on_link_up(now, up),
+            TransportEvent::DialFailed { dial, reason } => {
+                let failed =
+                    self.dialer.handle_dial_failed(now, &mut self.entropy, transport, dial);
+                if let Some(endpoint) = failed {
+                    self.outputs.event(Event::DialFailed { transport, endpoint, reason });
+                }
+            }
+            TransportEvent::Received { link, data } => {
+                if let Some(entry) = self.links.get_mut(&link) {
+                    entry.link.handle_bytes(now, &self.local, &mut self.entropy, data);
+                    self.on_link_events(now, link);
+                }
+            }
+            TransportEvent::LinkDown { link, reason } => {
+                if let Some(entry) = self.links.get_mut(&link) {
+                    entry.lost = true;
+                    entry.link.handle_loss(reason);
+                    self.on_link_events(now, link);
+                }
+            }
+            TransportEvent::Condition(condition) => {
+                self.outputs.event(Event::Transport(transport, condition));
+            }
+        }
+    }
+
+    fn on_timeout(&mut self, now: Instant) {
+        let due: alloc::vec::Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, entry)| entry.link.next_timeout().is_some_and(|at| at <= now))
+            .map(|(link, _)| *link)
+            .collect();
+        for link in due {
+            if let Some(entry) = self.links.get_mut(&link) {
+                entry.link.handle_timeout(now);
+                self.on_link_events(now, link);
+            }
+        }
+        self.judge_contests(now);
+        self.bus.handle_timeout(now, &mut self.entropy);
+        if now >= self.expire_at {
+            self.expire_at = now + EXPIRE_INTERVAL;
+            for (peer, _) in self.table.routes() {
+                self.database.note_reachable(now, peer);
+            }
+            self.database.expire(now);
+        }
+    }
+
+    /// The next thing for the host to do or to know.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some((transport, command)) = self.outputs.commands.pop_front() {
+            return Some(Output::Command(transport, command));
+        }
+        if self.outputs.lost > 0 {
+            let lost = core::mem::take(&mut self.outputs.lost);
+            self.counters.events_lost += lost;
+            return Some(Output::Event(Event::Overflow(lost)));
+        }
+        self.outputs.events.pop_front().map(Output::Event)
+    }
+
+    /// The next bytes to send on a link; `None` when there are none. To be called when the
+    /// link's driver can take a chunk.
+    pub fn poll_transmit(&mut self, now: Instant, link: LinkId) -> Option<Bytes> {
+        let bytes = self.pull(now, link);
+        if bytes.is_some() {
+            self.on_link_events(now, link);
+            self.settle(now);
+        }
+        bytes
+    }
+
+    /// When to call [`Node::handle_input`] with [`Input::Timeout`].
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let links = self.links.values().map(|entry| entry.link.next_timeout());
+        let contests = self.neighbours.values().map(|n| n.contest.map(|contest| contest.deadline));
+        let syncs = self.neighbours.values().map(|neighbour| neighbour.sync.next_timeout());
+        earliest(links.chain(contests).chain(syncs).chain([
+            self.own.next_timeout(),
+            self.presence.next_timeout(),
+            self.bodies.next_timeout(),
+            self.bus.next_timeout(),
+            self.dialer.next_timeout(&|transport, candidacy| {
+                links::is_linked(&self.links, transport, candidacy)
+            }),
+            self.stale.routes_at(),
+            Some(self.expire_at),
+        ]))
+    }
+
+    /// Lets the caller use the Bus; what follows from it is settled afterwards.
+    pub fn with_bus<R>(
+        &mut self,
+        now: Instant,
+        call: impl FnOnce(&mut Bus, &mut dyn Entropy) -> R,
+    ) -> R {
+        let result = call(&mut self.bus, &mut self.entropy);
+        self.settle(now);
+        result
+    }
+
+    /// Changes this node's metadata: JSON that the host has checked; empty for none.
+    pub fn set_metadata(&mut self, now: Instant, body: Bytes) {
+        let mut profile = self.own.profile().clone();
+        profile.metadata_hash = body_hash(&body);
+        profile.metadata_bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        self.bodies.set_own(body);
+        self.own.set_profile(now, profile);
+        self.stale.presence();
+        self.settle(now);
+    }
+
+    /// Changes this node's device name; cut at 63 bytes.
+    pub fn set_device_name(&mut self, now: Instant, name: &str) {
+        let mut profile = self.own.profile().clone();
+        profile.device_name = cut(name, DEVICE_NAME_BYTES_MAX).into();
+        self.own.set_profile(now, profile);
+        self.settle(now);
+    }
+
+    /// Says goodbye on every session and link. Pull the last bytes, then drop the node.
+    pub fn shutdown(&mut self, now: Instant) {
+        self.bus.close(now);
+        let links: alloc::vec::Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            if let Some(entry) = self.links.get_mut(&link) {
+                entry.link.close(now, CloseCode::Shutdown, Duration::ZERO);
+                self.on_link_events(now, link);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn local(&self) -> &Local {
+        &self.local
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! Data frames: for this node, or on their way to another.
+
+use super::Node;
+use crate::id::PeerKey;
+use crate::route;
+use crate::time::Instant;
+use crate::wire::frame::DataFrame;
+
+impl Node {
+    pub(super) fn on_data(&mut self, now: Instant, from: PeerKey, frame: DataFrame) {
+        if frame.header.destination == self.local.address() {
+            let DataFrame { lane, header, tag, payload } = frame;
+            self.bus.handle_frame(now, &mut self.entropy, lane, &header, &tag, payload);
+        } else {
+            self.forward(now, from, frame);
+        }
+    }
+
+    /// Hands a frame to the next hop: never back to where it came from, never past its hop
+    /// limit.
+    pub(super) fn forward(&mut self, now: Instant, came_from: PeerKey, mut frame: DataFrame) {
+        let destination = self.database.by_address(&frame.header.destination);
+        let route = destination.and_then(|peer| self.table.route(&peer));
+        let Some(next_hop) = route.map(|route| route.next_hop) else {
+            self.counters.dropped_no_route += 1;
+            return;
+        };
+        if next_hop == came_from {
+            self.counters.dropped_backwards += 1;
+            return;
+        }
+        let Some(hop_limit) = frame.header.hop_limit.checked_sub(1) else {
+            self.counters.dropped_hop_limit += 1;
+            return;
+        };
+        frame.header.hop_limit = hop_limit;
+        let Some(neighbour) = self.neighbours.get_mut(&next_hop) else {
+            self.counters.dropped_no_route += 1;
+            return;
+        };
+        match neighbour.relay.push(now, frame, came_from) {
+            Ok(()) => self.counters.relayed += 1,
+            Err(_) => self.counters.dropped_queue_full += 1,
+        }
+    }
+
+    /// Answers the source of a frame that the next link cannot carry.
+    pub(super) fn refuse_too_big(&mut self, now: Instant, frame: &DataFrame, limit: usize) {
+        self.counters.dropped_too_big += 1;
+        let answer = route::too_big(self.local.address(), frame, limit);
+        // From this node itself: no way is "back".
+        self.forward(now, self.local.peer_key(), answer);
+    }
+}

@@ -1,0 +1,349 @@
+//! Reactions to what links say.
+
+use alloc::collections::BTreeMap;
+
+use super::Node;
+use super::neighbour::{CONTEST, Contest, LinkEntry, LinkPeer, Neighbour};
+use crate::advert::{Heard, Offer, Refusal};
+use crate::crypto::noise::Role;
+use crate::dial::{Candidacy, DialOrder, Failure, Standing, keeps_first};
+use crate::id::{LinkId, PeerKey, TransportId};
+use crate::io::{Event, LinkOrigin, LinkUp, TransportCommand};
+use crate::limits::{DIAL_BACKOFF_MAX, HANDSHAKES_PENDING_MAX};
+use crate::link::{Established, HandshakeFailure, Link, LinkEnd, LinkEvent};
+use crate::time::{Duration, Instant};
+use crate::wire::control::{AdvertCopy, CloseCode, Control};
+
+/// Whether a link to whom an endpoint may lead stands or comes up on a transport.
+pub(super) fn is_linked(
+    links: &BTreeMap<LinkId, LinkEntry>,
+    transport: TransportId,
+    candidacy: &Candidacy,
+) -> bool {
+    let Some(address) = candidacy.address else { return false };
+    links.iter().any(|(link, entry)| {
+        link.transport == transport
+            && entry.peer.is_some_and(|peer| peer.key.address() == address)
+            && entry.link.heard_at().is_some()
+    })
+}
+
+impl Node {
+    pub(super) fn on_link_up(&mut self, now: Instant, up: LinkUp) {
+        let Some(profile) = self.transports.get(&up.link.transport) else { return };
+        let kind = profile.kind.clone();
+        let (role, dial) = match up.origin {
+            LinkOrigin::Dialled(dial) => (Role::Initiator, Some(dial)),
+            LinkOrigin::Accepted => (Role::Responder, None),
+        };
+        let pending = self.links.values().filter(|entry| entry.peer.is_none()).count();
+        if role == Role::Responder && pending >= HANDSHAKES_PENDING_MAX {
+            self.counters.turned_away += 1;
+            self.outputs.command(up.link.transport, TransportCommand::Close(up.link));
+            return;
+        }
+        self.dialer.handle_link_up(up.link.transport, up.link, dial);
+        let profile_sequence = self.own.profile_sequence();
+        let link = Link::new(now, &self.local, &mut self.entropy, role, up.shape, profile_sequence);
+        let entry = LinkEntry {
+            link,
+            kind,
+            endpoint: up.endpoint,
+            estimate: up.estimate,
+            dialled: role == Role::Initiator,
+            since: now,
+            peer: None,
+            lost: false,
+        };
+        self.links.insert(up.link, entry);
+    }
+
+    /// Acts on everything a link has to say.
+    pub(super) fn on_link_events(&mut self, now: Instant, link: LinkId) {
+        while let Some(event) = self.links.get_mut(&link).and_then(|entry| entry.link.poll_event())
+        {
+            match event {
+                LinkEvent::Established(established) => self.on_established(now, link, established),
+                LinkEvent::Control(message) => self.on_control(now, link, message),
+                LinkEvent::Skipped(_) => self.counters.control_skipped += 1,
+                LinkEvent::Data(frame) => {
+                    let from = self.links.get(&link).and_then(|entry| entry.peer);
+                    if let Some(from) = from {
+                        self.on_data(now, from.key, frame);
+                    }
+                }
+                LinkEvent::Closed(end) => self.on_closed(now, link, end),
+            }
+        }
+    }
+
+    fn on_established(&mut self, now: Instant, link: LinkId, established: Established) {
+        let hello = &established.hello;
+        let (key, instance) = (hello.peer_key, hello.instance);
+        if key == self.local.peer_key() {
+            if instance != self.local.instance {
+                self.outputs.event(Event::DuplicateKey(instance));
+            }
+            self.close(now, link, CloseCode::Myself, Duration::ZERO);
+            return;
+        }
+        let rival = self.links_of(key).find(|(other, _)| other.transport == link.transport);
+        let rival = rival.map(|(other, _)| other);
+        if rival.is_none() && !self.dialer.has_room(link.transport) {
+            self.counters.turned_away += 1;
+            self.close(now, link, CloseCode::AtCapacity, DIAL_BACKOFF_MAX);
+            return;
+        }
+        if self.neighbours.get(&key).is_some_and(|known| known.instance != instance) {
+            // The peer has restarted: what stood before belongs to its past.
+            let past: alloc::vec::Vec<_> = self.links_of(key).map(|(past, _)| past).collect();
+            for past in past {
+                self.close(now, past, CloseCode::Replaced, Duration::ZERO);
+                self.forget_link(now, past);
+            }
+        }
+        let Some(entry) = self.links.get_mut(&link) else { return };
+        let payload_bytes_max = established.payload_bytes_max;
+        let hash = established.hash;
+        entry.peer = Some(LinkPeer { key, instance, hash, payload_bytes_max });
+        let endpoint = entry.endpoint.clone();
+        self.outputs.event(Event::LinkUp { link, peer: key, endpoint });
+        let orders = self.dialer.handle_established(now, link.transport, link, key);
+        self.order(orders);
+        let neighbour = self.neighbours.entry(key).or_insert_with(|| Neighbour::new(instance));
+        neighbour.links.push(link);
+        if let Some(older) = rival.filter(|older| neighbour.links.contains(older)) {
+            let deadline = now + CONTEST;
+            neighbour.contest = Some(Contest { older, newer: link, since: now, deadline });
+            if let Some(older) = self.links.get_mut(&older) {
+                older.link.probe();
+            }
+        }
+        self.rank_links(key);
+        self.stale.links(now);
+    }
+
+    /// All links of a peer that are up.
+    fn links_of(&self, key: PeerKey) -> impl Iterator<Item = (LinkId, &LinkEntry)> {
+        self.links
+            .iter()
+            .filter(move |(_, entry)| entry.peer.is_some_and(|peer| peer.key == key))
+            .map(|(link, entry)| (*link, entry))
+    }
+
+    /// Puts the cheapest link of a peer first; of equal ones the newest, which was proven last.
+    fn rank_links(&mut self, key: PeerKey) {
+        let Some(neighbour) = self.neighbours.get_mut(&key) else { return };
+        let links = &self.links;
+        neighbour.links.sort_by_key(|link| {
+            let entry = links.get(link);
+            entry.map(|entry| (entry.cost(), core::cmp::Reverse(entry.since)))
+        });
+    }
+
+    /// Settles which of two links over one transport stays, where that can be told.
+    pub(super) fn judge_contests(&mut self, now: Instant) {
+        let contests: alloc::vec::Vec<Contest> =
+            self.neighbours.values().filter_map(|neighbour| neighbour.contest).collect();
+        for contest in contests {
+            let standing = |link: LinkId| {
+                let entry = self.links.get(&link)?;
+                let peer = entry.peer?;
+                let dialler = if entry.dialled { self.local.peer_key() } else { peer.key };
+                Some((peer.key, Standing { instance: peer.instance, dialler, hash: peer.hash }))
+            };
+            let (Some((key, older)), Some((_, newer))) =
+                (standing(contest.older), standing(contest.newer))
+            else {
+                continue;
+            };
+            let heard = self.links.get(&contest.older).and_then(|entry| entry.link.heard_at());
+            let alive = heard.is_some_and(|heard| heard > contest.since);
+            if !alive && now < contest.deadline {
+                continue;
+            }
+            let loser =
+                if alive && keeps_first(&older, &newer) { contest.newer } else { contest.older };
+            if let Some(neighbour) = self.neighbours.get_mut(&key) {
+                neighbour.contest = None;
+            }
+            self.close(now, loser, CloseCode::Duplicate, Duration::ZERO);
+        }
+    }
+
+    fn close(&mut self, now: Instant, link: LinkId, code: CloseCode, retry_after: Duration) {
+        if let Some(entry) = self.links.get_mut(&link) {
+            entry.link.close(now, code, retry_after);
+        }
+    }
+
+    pub(super) fn order(&mut self, orders: alloc::vec::Vec<DialOrder>) {
+        for order in orders {
+            match order {
+                DialOrder::Dial(transport, dial, endpoint) => {
+                    self.outputs.command(transport, TransportCommand::Dial { dial, endpoint });
+                }
+                DialOrder::Cancel(transport, dial) => {
+                    self.outputs.command(transport, TransportCommand::CancelDial(dial));
+                }
+            }
+        }
+    }
+
+    /// Takes a link out of its neighbour; the neighbour goes with its last one.
+    fn forget_link(&mut self, now: Instant, link: LinkId) {
+        let Some(peer) = self.links.get_mut(&link).and_then(|entry| entry.peer.take()) else {
+            return;
+        };
+        let Some(neighbour) = self.neighbours.get_mut(&peer.key) else { return };
+        let was_active = neighbour.active() == Some(link);
+        neighbour.links.retain(|other| *other != link);
+        if neighbour.contest.is_some_and(|c| c.older == link || c.newer == link) {
+            neighbour.contest = None;
+        }
+        self.stale.links(now);
+        if !neighbour.links.is_empty() {
+            if was_active {
+                // What this link carried last may not have arrived.
+                neighbour.sync.restart(&self.database);
+            }
+            return;
+        }
+        if let Some(mut neighbour) = self.neighbours.remove(&peer.key) {
+            self.bodies.forget(&peer.key);
+            self.refresh_routes(now);
+            for (frame, came_from) in neighbour.relay.drain() {
+                self.forward(now, came_from, frame);
+            }
+        }
+    }
+
+    fn on_closed(&mut self, now: Instant, link: LinkId, end: LinkEnd) {
+        let peer = self.links.get(&link).and_then(|entry| entry.peer).map(|peer| peer.key);
+        self.forget_link(now, link);
+        let Some(entry) = self.links.remove(&link) else { return };
+        if !entry.lost {
+            self.outputs.command(link.transport, TransportCommand::Close(link));
+        }
+        let failure = match &end {
+            LinkEnd::ByPeer { code: CloseCode::AtCapacity, retry_after } => {
+                Failure::Later((*retry_after).min(DIAL_BACKOFF_MAX * 6))
+            }
+            LinkEnd::Here(CloseCode::Myself) | LinkEnd::ByPeer { code: CloseCode::Myself, .. } => {
+                Failure::Myself
+            }
+            LinkEnd::Handshake(
+                HandshakeFailure::Incompatible { .. }
+                | HandshakeFailure::OpenAndClosed
+                | HandshakeFailure::OtherNetwork
+                | HandshakeFailure::NotHedgerow,
+            ) => Failure::Hopeless,
+            _ => Failure::Ordinary,
+        };
+        match &end {
+            LinkEnd::Handshake(_) => self.counters.handshakes_failed += 1,
+            LinkEnd::Violation(_) => self.counters.violations += 1,
+            _ => {}
+        }
+        self.dialer.handle_link_down(now, &mut self.entropy, link.transport, link, failure);
+        if let Some(peer) = peer {
+            self.last_close.insert((peer, link.transport), end.clone());
+        }
+        self.outputs.event(Event::LinkDown { link, peer, endpoint: entry.endpoint, end });
+    }
+
+    fn on_control(&mut self, now: Instant, link: LinkId, message: Control) {
+        let Some(peer) = self.links.get(&link).and_then(|entry| entry.peer) else { return };
+        let Some(neighbour) = self.neighbours.get_mut(&peer.key) else { return };
+        match message {
+            Control::Summary(summary) => {
+                let own = self.local.address();
+                for stamp in neighbour.sync.on_summary(&self.database, own, &summary) {
+                    let version = (stamp.epoch, stamp.sequence, stamp.hash);
+                    let heard = self.own.on_heard(now, &self.local, version, None);
+                    self.on_heard(heard);
+                }
+            }
+            Control::Advert(copy) => self.on_advert(now, peer.key, copy),
+            Control::Want(address) => neighbour.sync.on_want(&self.database, address),
+            Control::Full => neighbour.sync.on_full(),
+            Control::BodyWant(want) => {
+                if !self.bodies.on_want(peer.key, &want) {
+                    self.tell(peer.key, &Control::BodyMiss(want.hash));
+                }
+            }
+            Control::BodyChunk(chunk) => {
+                if let Some(waiting) = self.bodies.on_chunk(now, &chunk) {
+                    for neighbour in waiting {
+                        self.tell(neighbour, &Control::BodyHave(chunk.hash));
+                    }
+                    self.stale.presence();
+                }
+            }
+            Control::BodyHave(hash) => self.bodies.on_have(now, &hash),
+            // The question is asked again after a while, or when the neighbour says it has it.
+            Control::BodyMiss(_) => {}
+            Control::Keepalive(_) | Control::Close(_) => {
+                unreachable!("keepalives and closes stay inside the link")
+            }
+        }
+    }
+
+    fn on_advert(&mut self, now: Instant, from: PeerKey, copy: AdvertCopy) {
+        let offer = self.database.offer(now, copy);
+        if let Some(neighbour) = self.neighbours.get_mut(&from) {
+            neighbour.sync.on_offer(now, offer);
+        }
+        match offer {
+            Offer::Taken(taken) => {
+                for (key, neighbour) in &mut self.neighbours {
+                    if *key != from {
+                        neighbour.sync.mark(taken.id);
+                    }
+                }
+                if taken.new_peer {
+                    self.report_collision(taken.id.owner);
+                }
+            }
+            Offer::Mine { epoch, sequence, hash, instance } => {
+                let version = (epoch, sequence, hash);
+                let heard = self.own.on_heard(now, &self.local, version, Some(instance));
+                self.on_heard(heard);
+            }
+            Offer::Refused(refusal) => {
+                self.counters.adverts_refused += 1;
+                if refusal == Refusal::Full {
+                    self.tell(from, &Control::Full);
+                }
+            }
+            Offer::Busy { .. } => self.counters.adverts_deferred += 1,
+            Offer::Known(_) | Offer::Older(_) => {}
+        }
+    }
+
+    fn on_heard(&mut self, heard: Heard) {
+        match heard {
+            Heard::Nothing => {}
+            Heard::Stepped { epoch } => self.outputs.event(Event::EpochStepped(epoch)),
+            Heard::DuplicateKey { instance } => {
+                self.outputs.event(Event::DuplicateKey(instance));
+            }
+        }
+    }
+
+    fn report_collision(&mut self, owner: PeerKey) {
+        let collision = self.database.collisions().find(|peers| peers.contains(&owner));
+        if let Some(peers) = collision.map(<[PeerKey]>::to_vec) {
+            self.outputs.event(Event::AddressCollision(peers));
+        }
+    }
+
+    /// Sends a control message to a neighbour over the link that carries data.
+    pub(super) fn tell(&mut self, neighbour: PeerKey, message: &Control) {
+        let link = self.neighbours.get(&neighbour).and_then(Neighbour::active);
+        let entry = link.and_then(|link| self.links.get_mut(&link));
+        if !entry.is_some_and(|entry| entry.link.send_control(message)) {
+            self.counters.control_dropped += 1;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The table of neighbours: peers with at least one link up.
+
+use alloc::vec::Vec;
+
+use crate::advert::Sync;
+use crate::id::{Instance, LinkId};
+use crate::io::{ConnectionType, Endpoint, LinkEstimate};
+use crate::link::Link;
+use crate::route::RelayQueue;
+use crate::time::{Duration, Instant};
+use crate::wire::advert::Cost;
+
+/// A peer with links to it.
+#[derive(Debug)]
+pub(super) struct Neighbour {
+    /// The run that all its links belong to.
+    pub(super) instance: Instance,
+    /// Its links that are up, the cheapest first: that one carries data and adverts.
+    pub(super) links: Vec<LinkId>,
+    pub(super) sync: Sync,
+    pub(super) relay: RelayQueue,
+    /// Relayed frames and own packets take turns.
+    pub(super) relay_turn: bool,
+    /// Two links over one transport: one of them goes.
+    pub(super) contest: Option<Contest>,
+}
+
+/// An older link that must prove itself alive before it may win against a newer one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contest {
+    pub(super) older: LinkId,
+    pub(super) newer: LinkId,
+    pub(super) since: Instant,
+    pub(super) deadline: Instant,
+}
+
+/// How long an older link has to answer.
+pub(super) const CONTEST: Duration = Duration::from_secs(2);
+
+impl Neighbour {
+    pub(super) fn new(instance: Instance) -> Self {
+        Self {
+            instance,
+            links: Vec::new(),
+            sync: Sync::new(),
+            relay: RelayQueue::default(),
+            relay_turn: false,
+            contest: None,
+        }
+    }
+
+    /// The link that carries data.
+    pub(super) fn active(&self) -> Option<LinkId> {
+        self.links.first().copied()
+    }
+}
+
+/// One link and what the node keeps beside it.
+#[derive(Debug)]
+pub(super) struct LinkEntry {
+    pub(super) link: Link,
+    pub(super) kind: ConnectionType,
+    pub(super) endpoint: Endpoint,
+    pub(super) estimate: LinkEstimate,
+    /// Whether this node dialled.
+    pub(super) dialled: bool,
+    pub(super) since: Instant,
+    /// Set once the handshake is done.
+    pub(super) peer: Option<LinkPeer>,
+    /// The driver lost it: no close command is due.
+    pub(super) lost: bool,
+}
+
+/// Who is at the other end of a link.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LinkPeer {
+    pub(super) key: crate::id::PeerKey,
+    pub(super) instance: Instance,
+    pub(super) hash: [u8; 32],
+    pub(super) payload_bytes_max: usize,
+}
+
+impl LinkEntry {
+    /// The link's cost, from what its medium promises: the time 1,280 bytes take.
+    pub(super) fn cost(&self) -> Cost {
+        let rate = self.estimate.rate_bytes_per_s.max(1);
+        let carry = 1_280_u64.saturating_mul(1_000_000) / rate;
+        let delay = u64::try_from(self.estimate.delay.as_micros()).unwrap_or(u64::MAX);
+        Cost::from_microseconds(delay.saturating_add(carry))
+    }
+
+    /// The base-2 logarithm of the largest payload.
+    pub(super) fn payload_log2(&self) -> u8 {
+        let bytes = self.peer.map_or(0, |peer| peer.payload_bytes_max);
+        u8::try_from(bytes.checked_ilog2().unwrap_or(0)).unwrap_or(0)
+    }
+}

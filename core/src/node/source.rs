@@ -1,0 +1,122 @@
+//! What the layers have to send over one link.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::Node;
+use super::neighbour::Neighbour;
+use crate::advert::Database;
+use crate::bus::Bus;
+use crate::counters::Counters;
+use crate::entropy::Entropy;
+use crate::id::{LinkId, PeerKey};
+use crate::link::Source;
+use crate::presence::Bodies;
+use crate::route::Next;
+use crate::time::Instant;
+use crate::wire::control::{Control, ENVELOPE_BYTES_MAX};
+use crate::wire::frame::DataFrame;
+use crate::wire::lane::Lane;
+
+/// The most bytes of an enveloped piece of metadata.
+const CHUNK_BYTES: usize = ENVELOPE_BYTES_MAX + 32 + 5 + 3 + 1_024;
+
+/// The answers of adverts, metadata, relayed frames and the Bus, for the link that carries a
+/// neighbour's data.
+struct Layers<'a> {
+    now: Instant,
+    link: LinkId,
+    peer: PeerKey,
+    database: &'a Database,
+    neighbour: &'a mut Neighbour,
+    bodies: &'a mut Bodies,
+    bus: &'a mut Bus,
+    entropy: &'a mut dyn Entropy,
+    counters: &'a mut Counters,
+    too_big: Vec<(DataFrame, usize)>,
+}
+
+/// A link that carries nothing but its own keepalives: it is ready, another one is cheaper.
+struct Idle;
+
+impl Source for Idle {
+    fn control(&mut self, _: Lane, _: usize, _: &mut Vec<u8>) {}
+
+    fn data(&mut self, _: Lane, _: usize) -> Option<DataFrame> {
+        None
+    }
+}
+
+impl Source for Layers<'_> {
+    fn control(&mut self, lane: Lane, room: usize, out: &mut Vec<u8>) {
+        match lane {
+            Lane::Control => self.neighbour.sync.fill(self.now, self.database, room, out),
+            Lane::Bulk => {
+                if room >= CHUNK_BYTES
+                    && let Some(chunk) = self.bodies.poll_chunk(&self.peer)
+                {
+                    Control::BodyChunk(chunk).encode(out);
+                }
+            }
+            Lane::Realtime | Lane::Normal => {}
+        }
+    }
+
+    fn data(&mut self, lane: Lane, payload_bytes_max: usize) -> Option<DataFrame> {
+        self.neighbour.relay_turn = !self.neighbour.relay_turn;
+        if self.neighbour.relay_turn {
+            self.relayed(lane, payload_bytes_max).or_else(|| self.own(lane, payload_bytes_max))
+        } else {
+            self.own(lane, payload_bytes_max).or_else(|| self.relayed(lane, payload_bytes_max))
+        }
+    }
+}
+
+impl Layers<'_> {
+    fn own(&mut self, lane: Lane, payload_bytes_max: usize) -> Option<DataFrame> {
+        self.bus.poll_transmit(self.now, self.entropy, self.link, lane, payload_bytes_max)
+    }
+
+    fn relayed(&mut self, lane: Lane, payload_bytes_max: usize) -> Option<DataFrame> {
+        loop {
+            match self.neighbour.relay.pop(self.now, lane, payload_bytes_max)? {
+                Next::Frame(frame) => return Some(frame),
+                Next::Expired => self.counters.dropped_expired += 1,
+                Next::TooBig(frame) => self.too_big.push((frame, payload_bytes_max)),
+            }
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn pull(&mut self, now: Instant, link: LinkId) -> Option<Bytes> {
+        let peer = self.links.get(&link)?.peer.map(|peer| peer.key);
+        let neighbour = peer.and_then(|peer| self.neighbours.get_mut(&peer));
+        let entry = self.links.get_mut(&link)?;
+        let (Some(peer), Some(neighbour)) = (peer, neighbour) else {
+            return entry.link.poll_transmit(now, &mut Idle);
+        };
+        if neighbour.active() != Some(link) {
+            return entry.link.poll_transmit(now, &mut Idle);
+        }
+        let mut layers = Layers {
+            now,
+            link,
+            peer,
+            database: &self.database,
+            neighbour,
+            bodies: &mut self.bodies,
+            bus: &mut self.bus,
+            entropy: &mut self.entropy,
+            counters: &mut self.counters,
+            too_big: Vec::new(),
+        };
+        let bytes = entry.link.poll_transmit(now, &mut layers);
+        let too_big = core::mem::take(&mut layers.too_big);
+        for (frame, limit) in too_big {
+            self.refuse_too_big(now, &frame, limit);
+        }
+        bytes
+    }
+}

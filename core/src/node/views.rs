@@ -1,0 +1,106 @@
+//! What a host can see of a node.
+
+use super::Node;
+use crate::counters::Counters;
+use crate::id::{Address, LinkId, PeerKey};
+use crate::io::{ConnectionType, Endpoint};
+use crate::link::{LinkEnd, LinkState};
+use crate::presence::{Graph, GraphInput, LinkFigures};
+use crate::route::Route;
+use crate::time::{Duration, Instant};
+
+/// One link, as `links` shows it.
+#[derive(Clone, Debug)]
+pub struct LinkView {
+    /// The link.
+    pub link: LinkId,
+    /// Who is there, once the handshake is done.
+    pub peer: Option<PeerKey>,
+    /// The medium.
+    pub kind: ConnectionType,
+    /// The other end.
+    pub endpoint: Endpoint,
+    /// What it does now.
+    pub state: LinkState,
+    /// The smoothed round trip.
+    pub rtt: Option<Duration>,
+    /// Bytes a second sent lately.
+    pub rate_bytes_per_s: u64,
+    /// Bytes of relayed frames that wait for this neighbour.
+    pub queued_bytes: usize,
+    /// Time since it came up.
+    pub age: Duration,
+    /// Whether it carries data.
+    pub is_active: bool,
+    /// Why the link before it to the same peer over the same transport ended.
+    pub last_close: Option<LinkEnd>,
+}
+
+impl Node {
+    /// The graph as it is now.
+    #[must_use]
+    pub fn graph(&self, now: Instant) -> Graph {
+        let input =
+            GraphInput { database: &self.database, table: &self.table, bodies: &self.bodies };
+        self.presence.graph(now, &input, &|peer, kind| self.figures(now, peer, kind))
+    }
+
+    fn figures(&self, now: Instant, peer: &PeerKey, kind: &ConnectionType) -> Option<LinkFigures> {
+        let neighbour = self.neighbours.get(peer)?;
+        let entry = |link: &LinkId| self.links.get(link).filter(|entry| entry.kind == *kind);
+        let (link, entry) =
+            neighbour.links.iter().find_map(|link| entry(link).map(|entry| (link, entry)))?;
+        Some(LinkFigures {
+            rtt: entry.link.rtt()?,
+            rate_bytes_per_s: entry.link.rate_bytes_per_s(now),
+            is_active: neighbour.active() == Some(*link),
+        })
+    }
+
+    /// All links, up or coming up.
+    pub fn links(&self, now: Instant) -> impl Iterator<Item = LinkView> + '_ {
+        self.links.iter().map(move |(link, entry)| {
+            let peer = entry.peer.map(|peer| peer.key);
+            let neighbour = peer.and_then(|peer| self.neighbours.get(&peer));
+            let is_active = neighbour.is_some_and(|n| n.active() == Some(*link));
+            let queued = neighbour.filter(|_| is_active).map_or(0, |n| n.relay.bytes());
+            let last_close = peer.and_then(|peer| self.last_close.get(&(peer, link.transport)));
+            LinkView {
+                link: *link,
+                peer,
+                kind: entry.kind.clone(),
+                endpoint: entry.endpoint.clone(),
+                state: entry.link.state(now),
+                rtt: entry.link.rtt(),
+                rate_bytes_per_s: entry.link.rate_bytes_per_s(now),
+                queued_bytes: queued,
+                age: now.since(entry.since),
+                is_active,
+                last_close: last_close.cloned(),
+            }
+        })
+    }
+
+    /// The way to a peer.
+    #[must_use]
+    pub fn route(&self, peer: &PeerKey) -> Option<&Route> {
+        self.table.route(peer)
+    }
+
+    /// The one peer with this address.
+    #[must_use]
+    pub fn peer_at(&self, address: &Address) -> Option<PeerKey> {
+        self.database.by_address(address)
+    }
+
+    /// What was dropped, refused or skipped.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            edges_left_out: u64::try_from(self.own.edges_left_out()).unwrap_or(u64::MAX),
+            bodies_refused: self.bodies.refused(),
+            sightings_refused: self.dialer.refused(),
+            ..self.counters
+        }
+    }
+}
