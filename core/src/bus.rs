@@ -52,7 +52,7 @@ use shared::Shared;
 
 use crate::crypto::aead::Tag;
 use crate::entropy::Entropy;
-use crate::id::{Address, LinkId, PeerKey};
+use crate::id::{Address, Instance, LinkId, PeerKey};
 use crate::io::Lane;
 use crate::limits::{PEERS_MAX, SESSION_ANSWERS_PER_S, SESSION_HINTS_PER_S};
 use crate::time::Instant;
@@ -159,6 +159,17 @@ impl Bus {
         }
     }
 
+    /// A peer's advert names its instance. If the session is with another one, a handshake is
+    /// begun beside it; an idle session would not notice a restart by itself.
+    pub fn handle_instance(&mut self, now: Instant, peer: PeerKey, instance: Instance) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let remote = known.session.as_ref().and_then(|session| session.remote);
+        if remote.is_some_and(|remote| remote.instance != instance) {
+            known.hinted = true;
+            self.refresh(now, peer);
+        }
+    }
+
     /// Admits a peer, or not. One that is not gets no session, and loses the one it has.
     pub fn handle_verdict(&mut self, now: Instant, peer: PeerKey, admitted: bool) {
         if admitted {
@@ -204,7 +215,7 @@ impl Bus {
     ) {
         let Some(&key) = self.indices.get(&header.session) else {
             self.cx.counters.packets_unknown_session += 1;
-            self.hint(now, lane, header);
+            self.hint(now, header);
             return;
         };
         let Some(peer) = self.peers.get_mut(&key) else { return };

@@ -107,6 +107,7 @@ impl Bus {
         let wait = SESSION_HANDSHAKE_RETRY_MIN * 2_u32.pow(initiation.tries.min(8));
         initiation.next_try = now + wait.min(SESSION_HANDSHAKE_RETRY_MAX);
         initiation.tries += 1;
+        initiation.sent_at = now;
         let Message { payload, tag } = initiation.message.clone();
         let header = self.header(DataKind::Handshake, &key, Some(path), 0);
         Some(DataFrame { lane: Lane::Realtime, header, tag, payload })
@@ -185,7 +186,9 @@ impl Bus {
         let (message, keys) = call.answer(now, &self.cx.local, &hello);
         let expires = now + SESSION_ANSWER_KEPT;
         let reply = message.clone();
-        peer.answers.push(Answer { call: tag, message, keys, hello: theirs, session, expires });
+        let call = tag;
+        let hello = theirs;
+        peer.answers.push(Answer { call, message, keys, hello, session, made: now, expires });
         self.indices.insert(index, key);
         self.cx.counters.handshakes_answered += 1;
         self.reply(key, DataKind::Handshake, theirs.index, reply);
@@ -209,11 +212,14 @@ impl Bus {
         }
         let hello = initiation.read(payload, tag).ok()?;
         let initiation = peer.initiation.take()?;
+        let sample = (initiation.tries == 1).then(|| now.since(initiation.sent_at));
         let keys = initiation.finish(now, &self.cx.local, &key, &hello);
         let number = peer.session.as_ref()?.number;
         self.install(now, key, number, hello, keys);
         // The peer waits for a proof that these keys are shared.
-        self.peers.get_mut(&key)?.session.as_mut()?.prove();
+        let session = self.peers.get_mut(&key)?.session.as_mut()?;
+        session.prove();
+        sample.into_iter().for_each(|sample| session.guess_rtt(sample));
         self.refresh(now, key);
         Some(())
     }
@@ -257,6 +263,7 @@ impl Bus {
         self.install(arrival.now, key, answer.session, answer.hello, answer.keys);
         let session = self.peers.get_mut(&key).and_then(|peer| peer.session.as_mut());
         let Some(session) = session else { return Verdict::GoesOn };
+        session.guess_rtt(arrival.now.since(answer.made));
         session.handle_opened(&mut self.cx, arrival, number, payload.freeze())
     }
 
@@ -323,7 +330,7 @@ impl Bus {
     }
 
     /// Tells the sender of a packet that its session is not known here.
-    pub(super) fn hint(&mut self, now: Instant, _lane: Lane, header: &RoutingHeader) {
+    pub(super) fn hint(&mut self, now: Instant, header: &RoutingHeader) {
         let Some(&key) = self.addresses.get(&header.source) else { return };
         if !self.hints_allowed.take(now) {
             self.cx.counters.hints_over_rate += 1;

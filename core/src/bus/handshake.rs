@@ -100,6 +100,7 @@ pub(super) struct Initiation {
     pub(super) message: Message,
     pub(super) hello: Hello,
     pub(super) tries: u32,
+    pub(super) sent_at: Instant,
     pub(super) next_try: Instant,
 }
 
@@ -122,7 +123,8 @@ impl Initiation {
         let caller = Caller { peer: own, binding: StaticBinding::Converted };
         let head = postcard::to_allocvec(&caller).expect("a Caller is plain bytes");
         let noise = handshake.write(&hello.encode());
-        Self { handshake, message: message(&head, &noise), hello, tries: 0, next_try: now }
+        let message = message(&head, &noise);
+        Self { handshake, message, hello, tries: 0, sent_at: now, next_try: now }
     }
 
     /// Reads the answer; a failure leaves the handshake as it was.

@@ -23,6 +23,7 @@ pub(super) struct Answer {
     pub(super) hello: Hello,
     /// This node's number of the session that the keys are for.
     pub(super) session: u64,
+    pub(super) made: Instant,
     pub(super) expires: Instant,
 }
 

@@ -5,6 +5,9 @@ use crate::time::Duration;
 
 /// Assumed before the first sample (RFC 9002, section 6.2.2).
 const INITIAL: Duration = Duration::from_millis(333);
+/// Probes back off no further: the mesh knows whether there is a path, and where there is one
+/// silence is loss.
+const PROBE_MAX: Duration = Duration::from_secs(2);
 /// Timers are never finer than this.
 const GRANULARITY: Duration = Duration::from_millis(1);
 
@@ -41,6 +44,13 @@ impl Rtt {
         }
     }
 
+    /// Takes a rough sample, if there is none yet.
+    pub(super) fn guess(&mut self, sample: Duration) {
+        if self.smoothed.is_none() {
+            (self.smoothed, self.variance, self.latest) = (Some(sample), sample / 2, sample);
+        }
+    }
+
     pub(super) fn smoothed(&self) -> Duration {
         self.smoothed.unwrap_or(INITIAL)
     }
@@ -53,7 +63,7 @@ impl Rtt {
     /// How long to wait for an acknowledgement before probing (section 6.2.1).
     pub(super) fn probe_timeout(&self, tries: u32) -> Duration {
         let base = self.smoothed() + (self.variance * 4).max(GRANULARITY) + ACK_DELAY_MAX;
-        (base * 2_u32.pow(tries.min(8))).min(Duration::from_secs(8))
+        (base * 2_u32.pow(tries.min(8))).min(PROBE_MAX.max(base))
     }
 }
 
@@ -75,10 +85,10 @@ mod tests {
     }
 
     #[test]
-    fn probes_back_off_up_to_eight_seconds() {
+    fn probes_back_off_up_to_two_seconds() {
         let mut rtt = Rtt::default();
         rtt.update(40 * MS, Duration::ZERO);
         assert_eq!(rtt.probe_timeout(1), rtt.probe_timeout(0) * 2);
-        assert_eq!(rtt.probe_timeout(60), Duration::from_secs(8));
+        assert_eq!(rtt.probe_timeout(60), PROBE_MAX);
     }
 }

@@ -177,6 +177,11 @@ impl Session {
         self.previous.take_if(|(_, until)| *until <= now).map(|(keys, _)| keys.local_index)
     }
 
+    /// The handshake took this long to the peer and back: a first guess for every lane.
+    pub(super) fn guess_rtt(&mut self, sample: Duration) {
+        self.lanes.iter_mut().for_each(|lane| lane.rtt.guess(sample));
+    }
+
     /// Makes sure that a packet goes, to prove to the peer that the keys are shared.
     pub(super) fn prove(&mut self) {
         self.lanes[at(Lane::Normal)].probes = self.lanes[at(Lane::Normal)].probes.max(1);

@@ -12,8 +12,8 @@ fn both_calling_at_once_end_in_one_session() {
             (0..2).all(|end| pair.outcome(end, ids[end]).is_some())
         }));
         pair.run(20 * SECOND);
-        for end in 0..2 {
-            assert!(is_delivered(pair.outcome(end, ids[end])), "seed {seed}");
+        for (end, id) in ids.into_iter().enumerate() {
+            assert!(is_delivered(pair.outcome(end, id)), "seed {seed}");
             let ups = pair.events[end].iter().filter(|e| matches!(e, BusEvent::SessionUp { .. }));
             assert_eq!(ups.count(), 1, "seed {seed}");
             assert!(!pair.events[end].iter().any(|e| matches!(e, BusEvent::SessionDown { .. })));
@@ -46,6 +46,7 @@ fn no_packet_counts_twice_and_a_replayed_call_disturbs_nobody() {
     }
     // Against a node that restarted, it starts nothing either.
     pair.restart(1, 9);
+    pair.pipes[1].lost_percent = 100;
     for (from, frame) in &recorded {
         if *from == 0 {
             pair.deliver(1, frame.clone());
@@ -65,6 +66,7 @@ fn keys_change_under_traffic_and_streams_go_on() {
     for (at, message) in numbered(400).into_iter().enumerate() {
         pair.ends[0].stream_send(pair.now, ids[0], message).unwrap();
         if at % 100 == 50 {
+            pair.run(2 * SECOND);
             pair.now += crate::limits::REKEY_AFTER;
         }
         pair.run(10 * MS);
@@ -85,6 +87,7 @@ fn a_restarted_peer_fails_what_ran_and_a_new_session_follows() {
     let mut pair = Pair::new(3);
     let ids = pair.opened(Reliability::Reliable);
     pair.reads[1] = false;
+    pair.pipes(|pipe| pipe.bytes_per_s = Some(100_000));
     let unaccepted = pair.send(0, "unaccepted");
     let large = pair.send(0, alloc::vec![0; 8_000_000]);
     pair.run(SECOND);
@@ -210,4 +213,20 @@ fn a_closed_network_needs_its_secret() {
     pair.run(60 * SECOND);
     assert!(pair.outcome(0, id).is_some_and(|outcome| !is_delivered(Some(outcome))));
     assert!(pair.got[1].is_empty());
+}
+
+#[test]
+fn an_idle_session_learns_of_a_restart_from_the_mesh() {
+    let mut pair = Pair::new(9);
+    let ids = pair.opened(Reliability::Reliable);
+    pair.run(SECOND);
+    let (now, other) = (pair.now, pair.keys[1]);
+    pair.ends[0].handle_instance(now, other, Instance::from_bytes([1; 8]));
+    pair.run(SECOND);
+    assert_eq!(pair.closed(0, ids[0]), None, "it is the one it was");
+    pair.restart(1, 7);
+    let now = pair.now;
+    pair.ends[0].handle_instance(now, other, Instance::from_bytes([7; 8]));
+    pair.run(SECOND);
+    assert_eq!(pair.closed(0, ids[0]), Some(StreamEnd::PeerRestarted));
 }

@@ -102,7 +102,7 @@ fn a_rejected_message_is_not_delivered_even_when_the_word_is_lost() {
         pair.pipes(|pipe| pipe.lost_percent = 30);
         pair.reads[1] = false;
         let ids: Vec<_> = numbered(30).into_iter().map(|message| pair.send(0, message)).collect();
-        for _ in 0..1_000 {
+        for _ in 0..2_500 {
             pair.run(10 * MS);
             let now = pair.now;
             while let Some(message) = pair.ends[1].next_message(now) {

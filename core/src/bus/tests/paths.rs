@@ -9,7 +9,7 @@ fn a_gap_shorter_than_the_session_survives_loses_nothing() {
     for message in numbered(1_000) {
         pair.ends[0].stream_send(pair.now, ids[0], message).unwrap();
     }
-    pair.run(25 * MS);
+    pair.run(5 * MS);
     pair.flight.clear();
     pair.set_paths(None);
     pair.run(29 * SECOND);

@@ -17,8 +17,8 @@ fn both_sides_talk_finish_and_close() {
         );
         let mut got = [Vec::new(), Vec::new()];
         for (at, message) in numbered(200).into_iter().enumerate() {
-            for end in 0..2 {
-                let sent = pair.ends[end].stream_send(pair.now, ids[end], message.clone());
+            for (end, id) in ids.into_iter().enumerate() {
+                let sent = pair.ends[end].stream_send(pair.now, id, message.clone());
                 assert_eq!(sent, Ok(at as u64 + 1));
             }
         }
@@ -27,8 +27,8 @@ fn both_sides_talk_finish_and_close() {
         assert_eq!(late, Err(StreamSendError::Finishing));
         for _ in 0..300 {
             pair.run(20 * MS);
-            for end in 0..2 {
-                let messages = pair.read_stream(end, ids[end]);
+            for (end, id) in ids.into_iter().enumerate() {
+                let messages = pair.read_stream(end, id);
                 got[end].extend(messages);
             }
         }
@@ -135,8 +135,8 @@ fn an_unreliable_stream_loses_but_never_doubles_and_closes() {
     got.dedup();
     assert_eq!(got.len(), before, "nothing comes twice");
     assert!((200..290).contains(&before), "{before}");
-    for end in 0..2 {
-        pair.ends[end].stream_finish(pair.now, ids[end]).unwrap();
+    for (end, id) in ids.into_iter().enumerate() {
+        pair.ends[end].stream_finish(pair.now, id).unwrap();
     }
     pair.run(5 * SECOND);
     assert_eq!([0, 1].map(|end| pair.closed(end, ids[end])), [Some(StreamEnd::Finished); 2]);
