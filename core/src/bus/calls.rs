@@ -164,10 +164,9 @@ impl Bus {
                 continue;
             };
             let taken = session.next_message(&mut self.cx, now, lane);
-            let number = session.number;
             let Some((sequence, data)) = taken else { continue };
             let id = MessageId(self.cx.next_number());
-            self.cx.inbox.unsettled.insert(id, (peer, number, lane, sequence));
+            self.cx.inbox.unsettled.insert(id, (peer, lane, sequence));
             self.cx.counters.messages_received += 1;
             self.refresh(now, peer);
             let reliability = Reliability::Reliable;
@@ -206,13 +205,12 @@ impl Bus {
         rejected: Option<RejectReason>,
     ) -> Result<(), NoSuchMessage> {
         let full = self.cx.inbox.unsettled.len() >= self.cx.config.inbox_messages_max;
-        let (key, number, lane, sequence) =
-            self.cx.inbox.unsettled.remove(&id).ok_or(NoSuchMessage)?;
+        let (key, lane, sequence) = self.cx.inbox.unsettled.remove(&id).ok_or(NoSuchMessage)?;
         if full && !self.cx.inbox.readable.is_empty() {
             self.cx.announce_messages();
         }
         let session = self.peers.get_mut(&key).and_then(|peer| peer.session.as_mut());
-        let session = session.filter(|session| session.number == number).ok_or(NoSuchMessage)?;
+        let session = session.ok_or(NoSuchMessage)?;
         session.settle(lane, sequence, rejected);
         self.refresh(now, key);
         Ok(())

@@ -77,6 +77,14 @@ impl Departures {
         (before - self.waiting.len()) as u64
     }
 
+    /// Drops messages of more than `limit` bytes; returns how many.
+    pub(super) fn forget_over(&mut self, limit: usize) -> u64 {
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| waiting.bytes.len() <= limit);
+        self.bytes = self.waiting.iter().map(|waiting| waiting.bytes.len() - waiting.offset).sum();
+        (before - self.waiting.len()) as u64
+    }
+
     /// Drops everything; returns how many messages.
     pub(super) fn forget_all(&mut self) -> u64 {
         self.bytes = 0;

@@ -161,8 +161,8 @@ pub struct Counters {
     pub messages_rejected: u64,
     pub unreliable_received: u64,
     pub unreliable_expired: u64,
+    pub unreliable_too_large: u64,
     pub unreliable_incomplete: u64,
     pub unreliable_inbox_full: u64,
     pub streams_refused: u64,
-    pub bytes_discarded: u64,
 }

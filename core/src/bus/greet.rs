@@ -141,12 +141,13 @@ impl Bus {
         payload: &[u8],
     ) -> Option<()> {
         let known = self.addresses.get(&header.source).copied();
-        if let Some(peer) = known.and_then(|key| self.peers.get(&key)) {
+        if let Some(peer) = known.and_then(|key| self.peers.get_mut(&key)) {
             if peer.last_call == Some(*tag) {
                 return None;
             }
             // A repeated message gets the same answer, without the arithmetic.
-            if let Some(answer) = peer.answers.iter().find(|answer| answer.call == *tag) {
+            if let Some(answer) = peer.answers.iter_mut().find(|answer| answer.call == *tag) {
+                answer.made = None;
                 let (key, message, index) = (peer.key, answer.message.clone(), answer.hello.index);
                 self.reply(key, DataKind::Handshake, index, message);
                 return Some(());
@@ -186,9 +187,9 @@ impl Bus {
         let (message, keys) = call.answer(now, &self.cx.local, &hello);
         let expires = now + SESSION_ANSWER_KEPT;
         let reply = message.clone();
-        let call = tag;
+        let (call, made) = (tag, Some(now));
         let hello = theirs;
-        peer.answers.push(Answer { call, message, keys, hello, session, made: now, expires });
+        peer.answers.push(Answer { call, message, keys, hello, session, made, expires });
         self.indices.insert(index, key);
         self.cx.counters.handshakes_answered += 1;
         self.reply(key, DataKind::Handshake, theirs.index, reply);
@@ -263,7 +264,8 @@ impl Bus {
         self.install(arrival.now, key, answer.session, answer.hello, answer.keys);
         let session = self.peers.get_mut(&key).and_then(|peer| peer.session.as_mut());
         let Some(session) = session else { return Verdict::GoesOn };
-        session.guess_rtt(arrival.now.since(answer.made));
+        let sample = answer.made.map(|made| arrival.now.since(made));
+        sample.into_iter().for_each(|sample| session.guess_rtt(sample));
         session.handle_opened(&mut self.cx, arrival, number, payload.freeze())
     }
 

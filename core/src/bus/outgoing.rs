@@ -16,7 +16,8 @@ use crate::time::Instant;
 pub(super) struct Pending {
     /// `None` for a message of a stream.
     pub(super) id: Option<MessageId>,
-    /// Where its bytes begin and end in the stream.
+    bytes: usize,
+    /// Where it begins, with its length, and ends in the stream.
     start: u64,
     end: u64,
     pub(super) first_sent: Option<Instant>,
@@ -111,7 +112,7 @@ impl Outgoing {
 
     /// Appends a message; returns its sequence, from 1.
     pub(super) fn write(&mut self, message: Bytes, id: Option<MessageId>) -> u64 {
-        let start = self.end;
+        let (start, length) = (self.end, message.len());
         let mut prefix = BytesMut::with_capacity(10);
         varint::put(&mut prefix, message.len() as u64);
         for bytes in [prefix.freeze(), message] {
@@ -122,7 +123,14 @@ impl Outgoing {
             self.end += length;
         }
         let (end, outcome) = (self.end, Reported::No);
-        self.pending.push_back(Pending { id, start, end, first_sent: None, outcome });
+        self.pending.push_back(Pending {
+            id,
+            bytes: length,
+            start,
+            end,
+            first_sent: None,
+            outcome,
+        });
         self.written()
     }
 
@@ -149,7 +157,7 @@ impl Outgoing {
 
     /// Messages of more than `limit` bytes.
     pub(super) fn over(&self, limit: usize) -> Vec<MessageId> {
-        let long = |m: &&Pending| m.end - m.start > limit as u64 + 10;
+        let long = |message: &&Pending| message.bytes > limit;
         self.pending.iter().filter(long).filter_map(|message| message.id).collect()
     }
 

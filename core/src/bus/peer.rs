@@ -23,7 +23,8 @@ pub(super) struct Answer {
     pub(super) hello: Hello,
     /// This node's number of the session that the keys are for.
     pub(super) session: u64,
-    pub(super) made: Instant,
+    /// When it was made; `None` once it was repeated, as then it measures no round trip.
+    pub(super) made: Option<Instant>,
     pub(super) expires: Instant,
 }
 

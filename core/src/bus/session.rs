@@ -81,6 +81,8 @@ pub(super) struct Session {
     told_bytes_max: usize,
     /// Set when the application was refused and waits for `Writable`.
     blocked: bool,
+    /// Set when an unreliable stream was refused and waits for `StreamWritable`.
+    stream_blocked: bool,
     /// Set to say goodbye; the session is dropped once it is said.
     closing: Option<CloseReason>,
 }
@@ -109,6 +111,7 @@ impl Session {
             waiting_since: None,
             told_bytes_max: usize::MAX,
             blocked: false,
+            stream_blocked: false,
             closing: None,
         };
         for lane in Lane::DATA {
@@ -155,6 +158,10 @@ impl Session {
 
     /// Messages that were taken before the peer's limits were known, and are over them.
     fn check_sizes(&mut self, cx: &mut Shared) {
+        let limit = self.bytes_max(cx, Reliability::Unreliable);
+        for lane in &mut self.lanes {
+            cx.counters.unreliable_too_large += lane.departures.forget_over(limit);
+        }
         let limit = self.bytes_max(cx, Reliability::Reliable);
         for lane in Lane::DATA {
             let Some(messages) = self.streams.get_mut(&(lane, 0)) else { continue };
@@ -454,6 +461,7 @@ impl Session {
             cx.counters.unreliable_expired += lane.departures.forget_all();
         }
         (self.deadlines, self.due_of) = (BTreeSet::new(), BTreeMap::new());
+        cx.inbox.unsettled.retain(|_, (peer, ..)| *peer != self.peer);
         cx.inbox.readable.retain(|(peer, _)| *peer != self.peer);
         if self.blocked {
             cx.events.push(BusEvent::Writable { peer: self.peer });

@@ -94,9 +94,9 @@ pub(super) struct Inbox {
     pub(super) loose_bytes: usize,
     /// Lanes of peers that have whole reliable messages, each at most once.
     pub(super) readable: VecDeque<(PeerKey, Lane)>,
-    /// Taken by the application and neither accepted nor rejected: peer, local number of the
-    /// session, lane and sequence.
-    pub(super) unsettled: BTreeMap<MessageId, (PeerKey, u64, Lane, u64)>,
+    /// Taken by the application and neither accepted nor rejected: peer, lane and sequence in
+    /// the standing session.
+    pub(super) unsettled: BTreeMap<MessageId, (PeerKey, Lane, u64)>,
     /// The next message comes from `readable`, so that neither kind starves the other.
     pub(super) reliable_next: bool,
     pub(super) told: bool,

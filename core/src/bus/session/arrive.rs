@@ -394,6 +394,7 @@ impl Session {
         cx.events.push(BusEvent::StreamOpened { id, args });
         self.deadlines.retain(|(_, due)| *due != Due::Open(name));
         self.queue_stream(name);
+        self.tell_stream_writable(cx, name);
         self.tell_readable(cx, name);
         self.tell_finished(cx, name);
     }

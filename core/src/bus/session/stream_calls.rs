@@ -153,7 +153,9 @@ impl Session {
         let reliable = stream.reliability == Reliability::Reliable;
         let room = if reliable {
             let held = stream.outgoing.held();
-            held == 0 || held + data.len() as u64 <= cx.config.stream_send_bytes_max as u64
+            // Before the handshake the peer's limit is not known.
+            self.remote.is_some()
+                && (held == 0 || held + data.len() as u64 <= cx.config.stream_send_bytes_max as u64)
         } else {
             let departures = &self.lanes[at(name.0)].departures;
             stream.phase == Phase::Open
@@ -165,6 +167,7 @@ impl Session {
         };
         if !room || stream.phase == Phase::Offered {
             stream.blocked = true;
+            self.stream_blocked |= !reliable;
             return Err(StreamSendError::Blocked);
         }
         if !reliable {
@@ -339,6 +342,9 @@ impl Session {
 
     /// Wakes those who were told `Busy` or `Blocked`, once half of the room is free.
     pub(in crate::bus) fn tell_writable(&mut self, cx: &mut Shared) {
+        if !self.blocked && !self.stream_blocked {
+            return;
+        }
         let half = cx.config.unreliable_send_bytes_max / 2;
         let free = self.lanes.iter().all(|lane| lane.departures.bytes() <= half);
         if !free {
@@ -351,10 +357,12 @@ impl Session {
             self.blocked = false;
             cx.events.push(BusEvent::Writable { peer: self.peer });
         }
+        if !core::mem::take(&mut self.stream_blocked) {
+            return;
+        }
         for stream in self.streams.values_mut() {
             if stream.blocked
                 && stream.reliability == Reliability::Unreliable
-                && stream.phase == Phase::Open
                 && let Some(id) = stream.id
             {
                 stream.blocked = false;

@@ -230,3 +230,37 @@ fn an_idle_session_learns_of_a_restart_from_the_mesh() {
     pair.run(SECOND);
     assert_eq!(pair.closed(0, ids[0]), Some(StreamEnd::PeerRestarted));
 }
+
+#[test]
+fn a_verdict_on_a_message_of_an_ended_session_touches_no_other() {
+    let mut pair = Pair::new(10);
+    pair.reads[1] = false;
+    pair.send(0, "old");
+    pair.run(SECOND);
+    let now = pair.now;
+    let old = pair.ends[1].next_message(now).unwrap();
+    pair.restart(0, 7);
+    let new = pair.send(0, "new");
+    pair.run(SECOND);
+    let now = pair.now;
+    assert_eq!(pair.ends[1].accept_message(now, old.id), Err(NoSuchMessage));
+    pair.run(SECOND);
+    assert_eq!(pair.outcome(0, new), None);
+    pair.reads[1] = true;
+    pair.run(SECOND);
+    assert!(is_delivered(pair.outcome(0, new)));
+}
+
+#[test]
+fn a_message_over_the_peers_own_limit_is_not_sent() {
+    let mut pair = Pair::new(11);
+    let small = BusConfig { message_bytes_max: 1_000, ..BusConfig::default() };
+    pair.ends[1] = Bus::new(local(&pair.identities[1], 1), small);
+    pair.set_paths(Some(path(0, 1_280)));
+    let long = pair.send(0, alloc::vec![0; 1_001]);
+    let short = pair.send(0, alloc::vec![0; 1_000]);
+    pair.run(2 * SECOND);
+    let reason = FailReason::TooLarge { limit: 1_000 };
+    assert_eq!(pair.outcome(0, long), Some(Outcome::NotDelivered(reason)));
+    assert!(is_delivered(pair.outcome(0, short)));
+}
