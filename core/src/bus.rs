@@ -178,6 +178,8 @@ impl Bus {
         }
         if self.denied.len() < PEERS_MAX {
             self.denied.insert(peer);
+        } else {
+            self.cx.counters.verdicts_dropped += 1;
         }
         self.end_session(now, peer, Some(CloseReason::Denied), SessionEnd::ClosedByLocal);
     }
@@ -451,5 +453,6 @@ impl Bus {
     }
 }
 
-/// The shortest time between two looks at the same peer.
-const TICK: crate::time::Duration = crate::time::Duration::from_millis(1);
+/// What is due and waits for its link alone is looked at again after this; pulling it does not
+/// wait for that.
+const TICK: crate::time::Duration = crate::time::Duration::from_millis(20);

@@ -20,7 +20,9 @@ impl Bus {
     /// [`super::BusEvent::MessageDone`].
     ///
     /// `give_up` is how long it may wait for a route or the word that it was delivered; without
-    /// it, the Bus's own time counts from the last progress of the session.
+    /// it, the Bus's own time counts from the last progress of the session. A message of which
+    /// bytes are on their way already cannot be taken back: its outcome is `Unknown` then, and it
+    /// may still arrive.
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent then.

@@ -152,6 +152,7 @@ pub struct Counters {
     pub hints_over_rate: u64,
     pub replies_dropped: u64,
     pub sessions_refused: u64,
+    pub verdicts_dropped: u64,
     pub rekeys: u64,
     pub protocol_errors: u64,
     pub probes: u64,

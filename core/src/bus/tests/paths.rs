@@ -177,3 +177,50 @@ fn peers_on_one_link_take_turns() {
     assert!(bus.poll_transmit(now, &mut entropy, LINK, Lane::Normal, 1_280).is_none());
     assert!(!bus.wants_transmit(LINK));
 }
+
+#[test]
+fn a_blocked_link_does_not_make_the_host_spin() {
+    let mut pair = Pair::new(12);
+    pair.send(0, "x");
+    let mut wakes = 0;
+    while let Some(at) = pair.ends[0].next_timeout()
+        && at < Instant::from_millis(3_000)
+    {
+        pair.now = pair.now.max(at);
+        pair.ends[0].handle_timeout(pair.now, &mut pair.entropy);
+        wakes += 1;
+        assert!(wakes < 200, "{:?}", pair.now);
+    }
+}
+
+#[test]
+fn handing_over_under_load_loses_and_doubles_nothing() {
+    for seed in 0..5 {
+        let mut pair = Pair::new(seed);
+        pair.pipes(|pipe| (pipe.lost_percent, pipe.jitter) = (3, 5 * MS));
+        let ids = pair.opened(Reliability::Reliable);
+        let mut got = Vec::new();
+        for (at, message) in numbered(1_000).into_iter().enumerate() {
+            pair.ends[0].stream_send(pair.now, ids[0], message).unwrap();
+            match at % 100 {
+                30 => pair.set_paths(Some(path(1, 16_384))),
+                50 => {
+                    pair.flight.clear();
+                    pair.set_paths(None);
+                }
+                60 => pair.set_paths(Some(path(2, 1_280))),
+                90 => {
+                    let (now, to) = (pair.now, pair.keys[1]);
+                    pair.ends[0].handle_handover(now, to, path(3, 4_096));
+                }
+                _ => {}
+            }
+            pair.run(3 * MS);
+            let messages = pair.read_stream(1, ids[1]);
+            got.extend(messages);
+        }
+        pair.run(5 * SECOND);
+        got.extend(pair.read_stream(1, ids[1]));
+        assert_eq!(got, numbered(1_000), "seed {seed}");
+    }
+}
