@@ -96,6 +96,9 @@ fn without_a_route_a_message_waits_until_it_gives_up() {
     pair.run(2 * SECOND);
     let failed = Some(Outcome::NotDelivered(FailReason::NoRoute));
     assert_eq!((pair.outcome(0, quick), pair.outcome(0, patient)), (failed, None));
+    pair.run(30 * SECOND);
+    assert_eq!((pair.outcome(0, patient), pair.ends[0].sessions()), (failed, 0));
+    let patient = pair.send(0, "x");
     pair.set_paths(Some(path(0, 1_280)));
     pair.run(SECOND);
     assert!(is_delivered(pair.outcome(0, patient)));

@@ -164,3 +164,22 @@ fn more_streams_than_allowed_are_refused_on_both_sides() {
     assert_eq!(pair.closed(0, id), None);
     assert_eq!(pair.ends[1].counters().streams_refused, 0);
 }
+
+#[test]
+fn the_end_of_an_unreliable_stream_comes_after_its_messages() {
+    let mut pair = Pair::new(6);
+    let ids = pair.opened(Reliability::Unreliable);
+    let message = Bytes::from(alloc::vec![1; 10_000]);
+    for _ in 0..20 {
+        pair.ends[0].stream_send(pair.now, ids[0], message.clone()).unwrap();
+    }
+    pair.ends[0].stream_finish(pair.now, ids[0]).unwrap();
+    let finished = BusEvent::StreamFinished { id: ids[1] };
+    let mut got = 0;
+    while !pair.events[1].contains(&finished) {
+        pair.run(MS);
+        got += pair.read_stream(1, ids[1]).len();
+        pair.collect();
+    }
+    assert_eq!(got, 20);
+}
