@@ -1,0 +1,255 @@
+//! One TCP connection as a link.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use hedgerow_driver::{
+    Endpoint, LinkEstimate, LinkId, LinkLoss, LinkOrigin, LinkShape, LinkUp, NodeGone, Outgoing,
+    Reports,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::ReadHalf;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+
+use crate::socket;
+
+/// What a gigabit carries in 2 ms, and enough to make a system call worth it.
+const CHUNK_BYTES: usize = 256 * 1024;
+const FRAME_BYTES_MAX: usize = 65_536;
+/// A gigabit network through one switch.
+const ESTIMATE: LinkEstimate =
+    LinkEstimate { rate_bytes_per_s: 100_000_000, delay: Duration::from_micros(200) };
+
+/// Room for one read. A rest smaller than `READ_BYTES_MIN` is not worth a system call.
+const READ_BYTES: usize = 64 * 1024;
+const READ_BYTES_MIN: usize = 16 * 1024;
+
+/// How long the other end may take to answer our end of stream with its own. Closing a socket
+/// with unread bytes would reset it, and the other end would lose what it has not read yet.
+const DRAIN_FOR: Duration = Duration::from_secs(1);
+/// How long the other end's last bytes may take after writing to it has failed.
+const LAST_BYTES_FOR: Duration = Duration::from_secs(1);
+/// From the core's `Close` to a link that is gone even if the other end does not read.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// The same when the driver shuts down.
+const SHUTDOWN_WITHIN: Duration = Duration::from_millis(400);
+
+/// The links that are up, to tell each when it is to end.
+#[derive(Debug)]
+pub(crate) struct Links {
+    reports: Reports,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    ends: HashMap<LinkId, watch::Sender<Option<LinkLoss>>>,
+    shutting_down: bool,
+}
+
+impl Links {
+    pub(crate) fn new(reports: Reports) -> Self {
+        Self { reports, table: Mutex::default() }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Every change is one call on a map: a panic elsewhere leaves it whole.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The core closes a link; one that is already down is no matter.
+    pub(crate) fn close(&self, link: LinkId) {
+        if let Some(end) = self.table().ends.get(&link) {
+            end.send_replace(Some(LinkLoss::Closed));
+        }
+    }
+
+    /// Ends all links, and each that comes up from now on.
+    pub(crate) fn shut_down(&self) {
+        let mut table = self.table();
+        table.shutting_down = true;
+        for end in table.ends.values() {
+            end.send_replace(Some(LinkLoss::Shutdown));
+        }
+    }
+
+    fn open(self: &Arc<Self>, link: LinkId) -> Open {
+        let mut table = self.table();
+        let (sender, end) = watch::channel(table.shutting_down.then_some(LinkLoss::Shutdown));
+        table.ends.insert(link, sender);
+        Open { links: Arc::clone(self), link, end: End(end) }
+    }
+
+    /// Announces a connection as a link and carries its bytes until it is down.
+    pub(crate) async fn carry(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        origin: LinkOrigin,
+        endpoint: Endpoint,
+    ) -> Result<(), NodeGone> {
+        socket::tune(&stream);
+        let link = self.reports.next_link();
+        let open = self.open(link);
+        debug!(?link, %endpoint, ?origin, "link up");
+        let shape =
+            LinkShape::Stream { chunk_bytes: CHUNK_BYTES, frame_bytes_max: FRAME_BYTES_MAX };
+        let up = LinkUp { link, origin, shape, endpoint, estimate: ESTIMATE };
+        let outgoing = self.reports.link_up(up).await?;
+
+        let received = |data| self.reports.received(link, data);
+        let loss = until_down(stream, outgoing, received, open.end.clone()).await;
+        drop(open);
+        debug!(?link, %loss, "link down");
+        self.reports.link_down(link, loss).await
+    }
+}
+
+/// A link's place in the table, until it is dropped.
+struct Open {
+    links: Arc<Links>,
+    link: LinkId,
+    end: End,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.links.table().ends.remove(&self.link);
+    }
+}
+
+/// Tells a link when it is to end, and why.
+#[derive(Clone)]
+struct End(watch::Receiver<Option<LinkLoss>>);
+
+impl End {
+    async fn shutting_down(&mut self) {
+        // An error says that the table is gone, and the driver with it.
+        let _ = self.0.wait_for(|end| *end == Some(LinkLoss::Shutdown)).await;
+    }
+
+    /// Waits until the link had its time to end well.
+    async fn overdue(mut self) -> LinkLoss {
+        let asked = self.0.wait_for(Option::is_some).await.is_ok();
+        if asked && *self.0.borrow() == Some(LinkLoss::Closed) {
+            tokio::select! {
+                () = sleep(CLOSE_WITHIN) => return LinkLoss::Closed,
+                () = self.shutting_down() => {}
+            }
+        }
+        sleep(SHUTDOWN_WITHIN).await;
+        LinkLoss::Shutdown
+    }
+
+    fn reason(&self) -> LinkLoss {
+        self.0.borrow().clone().unwrap_or(LinkLoss::Closed)
+    }
+}
+
+async fn until_down<F>(
+    mut stream: TcpStream,
+    outgoing: Outgoing,
+    received: impl Fn(BytesMut) -> F,
+    end: End,
+) -> LinkLoss
+where
+    F: Future<Output = Result<(), NodeGone>>,
+{
+    tokio::select! {
+        loss = converse(&mut stream, outgoing, received, end.clone()) => loss,
+        loss = end.overdue() => loss,
+    }
+}
+
+/// Reads and writes beside each other until one of both is done.
+async fn converse<F>(
+    stream: &mut TcpStream,
+    outgoing: Outgoing,
+    received: impl Fn(BytesMut) -> F,
+    mut end: End,
+) -> LinkLoss
+where
+    F: Future<Output = Result<(), NodeGone>>,
+{
+    let (mut reader, mut writer) = stream.split();
+    {
+        let mut reading = pin!(read(&mut reader, received));
+        let sent = tokio::select! {
+            loss = &mut reading => return loss,
+            sent = write(&mut writer, outgoing, &mut end) => sent,
+        };
+        if let Err(error) = sent {
+            // The other end is gone, but what it said before may still wait to be read.
+            let last = timeout(LAST_BYTES_FOR, reading).await;
+            return last.unwrap_or_else(|_| loss(&error));
+        }
+    }
+    let _ = writer.shutdown().await;
+    let _ = timeout(DRAIN_FOR, drain(&mut reader)).await;
+    end.reason()
+}
+
+async fn read<F>(reader: &mut ReadHalf<'_>, received: impl Fn(BytesMut) -> F) -> LinkLoss
+where
+    F: Future<Output = Result<(), NodeGone>>,
+{
+    let mut buffer = BytesMut::new();
+    loop {
+        if buffer.capacity() < READ_BYTES_MIN {
+            buffer.reserve(READ_BYTES);
+        }
+        match reader.read_buf(&mut buffer).await {
+            Ok(0) => return LinkLoss::ClosedByRemote,
+            Ok(_) => {}
+            Err(error) => return loss(&error),
+        }
+        if received(buffer.split()).await.is_err() {
+            return LinkLoss::Shutdown;
+        }
+    }
+}
+
+/// Writes what the node gives, until it closes the link or the driver shuts down.
+async fn write(
+    writer: &mut (impl AsyncWriteExt + Unpin),
+    mut outgoing: Outgoing,
+    end: &mut End,
+) -> io::Result<()> {
+    loop {
+        let chunk = tokio::select! {
+            // What was taken goes out first.
+            biased;
+            chunk = outgoing.next() => chunk,
+            () = end.shutting_down() => None,
+        };
+        match chunk {
+            Some(chunk) => writer.write_all(&chunk).await?,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Throws away what still comes in, until the other end has closed as well.
+async fn drain(reader: &mut ReadHalf<'_>) {
+    let mut waste = vec![0; READ_BYTES];
+    while matches!(reader.read(&mut waste).await, Ok(1..)) {}
+}
+
+fn loss(error: &io::Error) -> LinkLoss {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => LinkLoss::Reset,
+        io::ErrorKind::TimedOut
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => LinkLoss::TimedOut,
+        _ => LinkLoss::Other(error.to_string()),
+    }
+}
