@@ -1,13 +1,14 @@
 //! Finding others, and being found, by multicast DNS (RFC 6762, RFC 6763).
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hedgerow_driver::{Beacon, Condition, ConditionState, Endpoint, NodeGone, Reports};
-use mdns_sd::{ResolvedService, ScopedIp, ServiceEvent};
+use mdns_sd::{DaemonEvent, ResolvedService, ScopedIp, ServiceEvent};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::condition::{Conditions, Part};
@@ -17,6 +18,9 @@ use crate::{endpoint, txt};
 
 /// The wait before the responder is started again after it failed.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// A new IPv6 address sends nothing until nobody else claims it (RFC 4862 section 5.4): up to
+/// 2 s, in which an announcement over it is lost. So the beacon is shown once more after this.
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
 /// Shows the node's beacon and reports those of others.
 pub(crate) struct Discovery {
@@ -100,9 +104,20 @@ impl Discovery {
     ) -> Result<std::convert::Infallible, Ended> {
         self.show(responder).await?;
         let mut events = responder.browse().await?;
+        let news = responder.monitor().await?;
         self.conditions.set(Part::Mdns, None).await?;
+        let mut settled = pin!(sleep(SETTLED_AFTER));
+        let mut is_settled = false;
         loop {
             tokio::select! {
+                Ok(DaemonEvent::IpAdd(_)) = news.recv_async() => {
+                    settled.as_mut().reset(Instant::now() + SETTLED_AFTER);
+                    is_settled = false;
+                }
+                () = &mut settled, if !is_settled => {
+                    is_settled = true;
+                    self.show(responder).await?;
+                }
                 changed = self.beacon.changed() => match changed {
                     Ok(()) => self.show(responder).await?,
                     Err(_) => return Err(Ended::Shutdown),

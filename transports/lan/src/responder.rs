@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use hedgerow_driver::Beacon;
-use mdns_sd::{Error, IfKind, MDNS_PORT, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo};
+use mdns_sd::{
+    DaemonEvent, Error, IfKind, MDNS_PORT, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::{sleep, timeout};
 
@@ -57,6 +59,11 @@ impl Responder {
     /// Looks for others. Whom it knows already, it tells at once.
     pub(crate) async fn browse(&self) -> Result<Receiver<ServiceEvent>, Error> {
         queued(|| self.daemon.browse(SERVICE)).await
+    }
+
+    /// What changes on this machine from now on.
+    pub(crate) async fn monitor(&self) -> Result<Receiver<DaemonEvent>, Error> {
+        queued(|| self.daemon.monitor()).await
     }
 
     /// Says goodbye and ends the thread.
