@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::UdpSocket;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use hedgerow_driver::{ConditionState, Report, TransportCommand, TransportEvent};
 use hedgerow_lan::LanConfig;
@@ -60,7 +61,9 @@ async fn child() {
             },
         }
     }
+    let began = Instant::now();
     node.shut_down().await;
+    assert!(began.elapsed() < Duration::from_secs(1), "it took {:?}", began.elapsed());
     say("ended");
     drop(held);
 }
@@ -201,10 +204,11 @@ impl Host {
         endpoints
     }
 
-    fn until_ended(mut self) {
+    fn until_ended(mut self) -> Vec<String> {
         self.order("end");
-        self.until("the end", |line| line == "ended");
+        let said = self.until("the end", |line| line == "ended");
         assert!(self.process.wait().unwrap().success());
+        said
     }
 }
 
@@ -267,7 +271,8 @@ fn two_hosts_see_each_other_come_rename_and_go() {
         }
         left.is_empty()
     });
-    here.until_ended();
+    let rest = here.until_ended();
+    assert!(!rest.iter().any(|line| line.starts_with("lost ")), "lost once: {rest:?}");
 }
 
 #[test]

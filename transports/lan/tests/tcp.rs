@@ -3,7 +3,8 @@
 mod node;
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,6 +18,14 @@ use socket2::{Domain, SockRef, Socket, Type};
 use tokio::time::timeout;
 
 const MIB: usize = 1024 * 1024;
+
+/// Lets the driver do all that it can do while the node does not read reports. No test relies
+/// on it to pass, but to be as hard as it can be.
+async fn let_the_driver_run() {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+}
 
 #[tokio::test]
 async fn megabytes_arrive_whole_in_both_directions() {
@@ -74,6 +83,70 @@ async fn a_close_writes_what_was_taken_even_while_the_other_end_is_sending() {
 
     here.command(TransportCommand::Close(here_up.link)).await;
     assert!(here.shut_down().await.is_empty(), "closed once");
+}
+
+/// Closing a socket with unread bytes resets it, and what it was still sending is lost.
+#[tokio::test]
+async fn a_close_does_not_cut_off_an_end_that_keeps_sending() {
+    let mut node = Node::start(on_localhost(), 1).await;
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // Small, so that most of it waits in the driver's socket.
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket.connect(&node.addresses[0].into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    let (up, sender) = node.link_up().await;
+    let mut sending = stream.try_clone().unwrap();
+    let sending = std::thread::spawn(move || while sending.write_all(&[0; 65_536]).is_ok() {});
+
+    let last = pattern(7, 512 * 1024);
+    assert_eq!(fill(&sender, &mut last.clone()), last.len(), "two chunks fit");
+    drop(sender);
+    node.command(TransportCommand::Close(up.link)).await;
+    let (has_written, written) = mpsc::channel();
+    let reading = std::thread::spawn(move || {
+        let mut received = vec![0; 420 * 1024];
+        stream.read_exact(&mut received).unwrap();
+        written.recv().unwrap();
+        let end = stream.read_to_end(&mut received).map_err(|error| error.kind());
+        let _ = stream.shutdown(Shutdown::Both);
+        (received, end)
+    });
+    for _ in 0..2 {
+        node.until(|report| matches!(report, Report::Writable(_)).then_some(())).await;
+    }
+    let_the_driver_run().await;
+    has_written.send(()).unwrap();
+    assert_eq!(node.link_down().await, (up.link, LinkLoss::Closed));
+    let (received, end) = reading.join().unwrap();
+    assert_eq!(end.map(|_| received.len()), Ok(last.len()));
+    assert!(received == last, "what arrived differs");
+    sending.join().unwrap();
+}
+
+#[tokio::test]
+async fn what_the_other_end_said_is_read_even_when_writing_to_it_fails() {
+    // More reports than fit: the link has to wait for the node with what it reads.
+    let peers = (1..=20_000).map(|port| format!("192.0.2.1:{port}")).collect();
+    let mut node = Node::start(LanConfig { peers, ..on_localhost() }, 1).await;
+    let said = pattern(8, 96 * 1024);
+    let (address, bytes) = (node.addresses[0], said.clone());
+    let client = std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(&bytes).unwrap();
+        // Dropping it waits until everything is acknowledged.
+        SockRef::from(&stream).set_linger(Some(node::PATIENCE)).unwrap();
+    });
+    let (up, sender) = node.link_up().await;
+    tokio::task::spawn_blocking(|| client.join().unwrap()).await.unwrap();
+
+    let mut unheard = pattern(9, MIB);
+    for _ in 0..10 {
+        fill(&sender, &mut unheard);
+        let_the_driver_run().await;
+    }
+    let received = node.exchange(up.link, &sender, &Bytes::new(), said.len()).await;
+    assert!(received == said, "{} bytes of {} arrived", received.len(), said.len());
+    assert_eq!(node.link_down().await.0, up.link);
 }
 
 #[tokio::test]
