@@ -130,8 +130,8 @@ impl Reader {
     }
 
     fn try_read(&self) -> Result<Option<Bytes>, Wait> {
-        let now = self.0.now();
         let passage = &mut *self.0.passage();
+        let now = self.0.now(); // after the writer's, which takes it under the lock too
         if let Some(chunk) = passage.pipe.poll(now) {
             self.0.read.notify_one();
             return Ok(Some(chunk));

@@ -73,7 +73,11 @@ impl Node {
     /// The next report, whatever it is; `Err` for room on a link.
     async fn next(&mut self) -> Result<TransportEvent, LinkId> {
         let report = timeout(PATIENCE, self.reports.recv()).await.expect("a report in time");
-        match report.expect("the driver has not ended").1 {
+        self.note(report.expect("the driver has not ended").1)
+    }
+
+    fn note(&mut self, report: Report) -> Result<TransportEvent, LinkId> {
+        match report {
             Report::Event(event) => Ok(event),
             Report::Writable(link) => Err(link),
             Report::LinkUp(up, sender) => {
@@ -139,14 +143,18 @@ impl Node {
     pub(crate) async fn exchange(&mut self, link: LinkId, data: &[u8], expected: usize) -> Vec<u8> {
         let mut chunks = data.chunks(self.chunk_bytes).peekable();
         let mut received = Vec::new();
-        while chunks.peek().is_some() || received.len() < expected {
-            while chunks.peek().is_some() && self.try_send(link, chunks.peek().unwrap()) {
-                chunks.next();
-            }
-            if chunks.peek().is_none() && received.len() >= expected {
-                break;
-            }
-            match self.next().await {
+        loop {
+            // Read before sending: a driver whose reports are full does not write.
+            let noted = if let Ok((_, report)) = self.reports.try_recv() {
+                self.note(report)
+            } else if chunks.next_if(|chunk| self.try_send(link, chunk)).is_some() {
+                continue;
+            } else if chunks.peek().is_none() && received.len() >= expected {
+                return received;
+            } else {
+                self.next().await
+            };
+            match noted {
                 Ok(TransportEvent::Received { link: from, data }) if from == link => {
                     received.extend_from_slice(&data);
                 }
@@ -154,7 +162,6 @@ impl Node {
                 Err(_room) => {}
             }
         }
-        received
     }
 
     /// Sends one chunk if there is room.
