@@ -210,6 +210,16 @@ fn higher_lanes_overtake_and_bulk_is_not_starved() {
 }
 
 #[test]
+fn thousands_of_frames_of_one_lane_pass() {
+    let mut pair = Pair::up();
+    for _ in 0..2_000 {
+        pair.a.shelf.data.push_back(frame(Lane::Normal, b"x"));
+    }
+    pair.settle(10_000..10_001);
+    assert_eq!(pair.b.seen.len(), 2_000);
+}
+
+#[test]
 fn another_network_name_fails_at_the_handshake_and_says_so() {
     let mut pair = Pair::new(Network::open("a").unwrap(), Network::open("b").unwrap());
     pair.settle(1..100);

@@ -95,7 +95,9 @@ impl Up {
                 continue;
             }
             match lane {
-                Lane::Normal => self.turns.normal_in_a_row += 1,
+                Lane::Normal => {
+                    self.turns.normal_in_a_row = self.turns.normal_in_a_row.saturating_add(1);
+                }
                 Lane::Bulk => self.turns.normal_in_a_row = 0,
                 Lane::Control | Lane::Realtime => {}
             }
