@@ -1,30 +1,50 @@
 //! Peers nearby find each other, form an encrypted mesh, and talk.
 //!
+//! - [`Mesh`]: a running node
 //! - [`presence`]: who is there, and what they say about themselves
+//! - [`bus`]: messages and streams
 //! - [`config`]: what a node is told
 //! - [`home`]: where a node keeps its key
 //! - [`driver`]: how to bring a transport of one's own
+//! - [`memory`]: links inside one process, for tests and demonstrations
 
 #![forbid(unsafe_code)]
 
+mod builder;
+pub mod bus;
 pub mod config;
 pub mod home;
+mod links;
+mod mesh;
 pub mod presence;
+mod runtime;
 
+pub use builder::{MeshBuilder, StartError};
+pub use bus::Bus;
 pub use config::Config;
+pub use hedgerow_core::counters::Counters;
+pub use hedgerow_core::entropy::Entropy;
 pub use hedgerow_core::id::{Address, PeerKey};
+pub use hedgerow_core::identity::Identity;
+pub use hedgerow_core::network::NetworkSecret;
 pub use hedgerow_driver as driver;
+pub use hedgerow_memory as memory;
 pub use home::Home;
+pub use links::{Link, LinkState, TransportStatus};
+pub use mesh::{Mesh, MeshClosed};
 pub use presence::{
-    Change, Connection, ConnectionType, JsonObject, Peer, PresenceGraph, PresenceOs,
+    Change, Connection, ConnectionType, JsonObject, Peer, Presence, PresenceGraph, PresenceOs,
 };
 
 /// What most programs need: `use hedgerow::prelude::*`.
 pub mod prelude {
+    pub use crate::bus::{Bus, Lane, Message, Reliability, Stream};
     pub use crate::config::Config;
     pub use crate::home::Home;
+    pub use crate::mesh::{Mesh, MeshClosed};
     pub use crate::presence::{
-        Change, Connection, ConnectionType, JsonObject, Peer, PresenceGraph, PresenceOs,
+        Change, Connection, ConnectionType, JsonObject, Peer, Presence, PresenceGraph,
+        PresenceObserver, PresenceOs,
     };
     pub use hedgerow_core::id::{Address, PeerKey};
 }

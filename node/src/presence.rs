@@ -1,18 +1,24 @@
 //! Who is there: the presence graph, what changes in it, and what peers say about themselves.
 
 mod change;
+mod changes;
 mod connection;
 mod dot;
 mod graph;
 mod json;
+mod live;
 pub mod metadata;
+mod observer;
 mod os;
 mod peer;
 
 pub use change::{Change, LeaveReason};
+pub use changes::Changes;
 pub use connection::Connection;
 pub use graph::{InvalidGraph, PresenceGraph};
 pub use hedgerow_core::io::ConnectionType;
+pub use live::Presence;
+pub use observer::PresenceObserver;
 pub use os::PresenceOs;
 pub use peer::{Peer, Route};
 

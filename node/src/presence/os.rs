@@ -51,6 +51,25 @@ impl PresenceOs {
         }
     }
 
+    /// The code that profiles carry.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Generic => 0,
+            Self::Ios => 1,
+            Self::Android => 2,
+            Self::Linux => 3,
+            Self::Windows => 4,
+            Self::MacOS => 5,
+            Self::Unknown => u8::MAX,
+        }
+    }
+
+    /// The operating system of a profile's code; a newer peer may send one that is not known.
+    pub(crate) fn from_code(code: u8) -> Self {
+        let known = Self::ALL.into_iter().find(|os| os.code() == code);
+        known.unwrap_or(Self::Unknown)
+    }
+
     /// The name that the graph's JSON shows.
     #[must_use]
     pub const fn name(self) -> &'static str {

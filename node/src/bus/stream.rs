@@ -1,0 +1,249 @@
+//! Streams that are open.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use hedgerow_core::bus::{Reliability, StreamEnd, StreamSendError};
+use hedgerow_core::id::PeerKey;
+
+use super::StreamError;
+use crate::mesh::MeshClosed;
+use crate::runtime::{Call, Opened, Read, Shared};
+
+/// A bidirectional stream of messages. Dropping it before both sides have finished resets it.
+#[derive(Debug)]
+pub struct Stream {
+    sender: StreamSender,
+    receiver: StreamReceiver,
+}
+
+/// The sending half of a stream.
+#[derive(Debug)]
+pub struct StreamSender {
+    open: Arc<Open>,
+    sent: u64,
+}
+
+/// The receiving half of a stream.
+#[derive(Debug)]
+pub struct StreamReceiver {
+    open: Arc<Open>,
+}
+
+/// What both halves share; the last one to go lets go of the stream.
+#[derive(Debug)]
+struct Open {
+    shared: Arc<Shared>,
+    opened: Opened,
+    /// The task has been told already what becomes of the stream.
+    released: AtomicBool,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if !self.released.load(Ordering::Relaxed) {
+            self.shared.note_dropped(self.opened.id);
+        }
+    }
+}
+
+impl Stream {
+    pub(super) fn new(shared: Arc<Shared>, opened: Opened) -> Self {
+        let open = Arc::new(Open { shared, opened, released: AtomicBool::new(false) });
+        let sender = StreamSender { open: open.clone(), sent: 0 };
+        Self { sender, receiver: StreamReceiver { open } }
+    }
+
+    /// The peer at the other end.
+    #[must_use]
+    pub fn peer(&self) -> PeerKey {
+        self.sender.open.opened.peer
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &[u8] {
+        &self.sender.open.opened.topic
+    }
+
+    /// Whether every message arrives, in order.
+    #[must_use]
+    pub fn reliability(&self) -> Reliability {
+        self.sender.open.opened.reliability
+    }
+
+    /// What the other side gave along when the stream was opened.
+    #[must_use]
+    pub fn arguments(&self) -> &Bytes {
+        &self.sender.open.opened.arguments
+    }
+
+    /// The largest message, in bytes.
+    #[must_use]
+    pub fn max_message_size(&self) -> usize {
+        self.sender.open.opened.message_bytes_max
+    }
+
+    /// [`StreamSender::send`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn send(&mut self, data: impl Into<Bytes>) -> Result<u64, StreamError> {
+        self.sender.send(data).await
+    }
+
+    /// [`StreamReceiver::next`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, StreamError> {
+        self.receiver.next().await
+    }
+
+    /// [`StreamSender::finish`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn finish(&mut self) -> Result<(), StreamError> {
+        self.sender.finish().await
+    }
+
+    /// [`StreamSender::wait_acked`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn wait_acked(&self) -> Result<(), StreamError> {
+        self.sender.wait_acked().await
+    }
+
+    /// [`StreamSender::acked`].
+    #[must_use]
+    pub fn acked(&self) -> u64 {
+        self.sender.acked()
+    }
+
+    /// Ends both halves at once; what is on its way may be lost. The other side gets the code.
+    ///
+    /// # Errors
+    /// [`StreamError::MeshClosed`].
+    ///
+    /// # Cancel safety
+    /// A future that is dropped resets the stream all the same, with code 0.
+    pub async fn reset(self, code: u64) -> Result<(), StreamError> {
+        let call = Call::StreamReset(self.sender.open.opened.id, code);
+        self.sender.open.shared.call(call).await?;
+        self.sender.open.released.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Parts the stream into halves that can move to different tasks.
+    #[must_use]
+    pub fn split(self) -> (StreamSender, StreamReceiver) {
+        (self.sender, self.receiver)
+    }
+}
+
+impl StreamSender {
+    /// Sends a message; waits while the other side gives no credit. Returns its number, from 1.
+    ///
+    /// # Errors
+    /// [`StreamError`]; the message was not sent then.
+    ///
+    /// # Cancel safety
+    /// A future that is dropped while it waits sends nothing, unless the message was accepted
+    /// at that very moment.
+    pub async fn send(&mut self, data: impl Into<Bytes>) -> Result<u64, StreamError> {
+        let (stream, data) = (self.open.opened.id, data.into());
+        let ask = |reply| Call::StreamSend { stream, data, reply };
+        match self.open.shared.ask(ask).await? {
+            Ok(sequence) => {
+                self.sent = sequence;
+                Ok(sequence)
+            }
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    fn error(&self, error: StreamSendError) -> StreamError {
+        match error {
+            StreamSendError::Blocked => StreamError::Blocked,
+            StreamSendError::TooLarge { limit } => StreamError::TooLarge { limit },
+            StreamSendError::Finishing => StreamError::Finished,
+            StreamSendError::Closed(end) => StreamError::Ended(end),
+            _ => {
+                let end = self.open.opened.state.ended();
+                StreamError::Ended(end.unwrap_or(StreamEnd::ClosedByLocal))
+            }
+        }
+    }
+
+    /// Says that this side sends no more; what was sent still arrives. The other side may go on.
+    ///
+    /// # Errors
+    /// [`StreamError::MeshClosed`].
+    ///
+    /// # Cancel safety
+    /// Safe: finished or not.
+    pub async fn finish(&mut self) -> Result<(), StreamError> {
+        Ok(self.open.shared.call(Call::StreamFinish(self.open.opened.id)).await?)
+    }
+
+    /// Waits until everything sent so far is in the other application's queue.
+    ///
+    /// # Errors
+    /// [`StreamError::Ended`] when the stream ended before.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing changes.
+    pub async fn wait_acked(&self) -> Result<(), StreamError> {
+        tokio::select! {
+            biased;
+            acked = self.open.opened.state.wait_acked(self.sent) => {
+                acked.map_err(StreamError::Ended)
+            }
+            () = self.open.shared.ended.cancelled() => Err(MeshClosed.into()),
+        }
+    }
+
+    /// The number up to which all messages are in the other application's queue.
+    #[must_use]
+    pub fn acked(&self) -> u64 {
+        self.open.opened.state.acked()
+    }
+}
+
+impl StreamReceiver {
+    /// The next message; `None` once the other side has finished and everything was read.
+    ///
+    /// # Errors
+    /// [`StreamError::Ended`]; what came before the end is read first.
+    ///
+    /// # Cancel safety
+    /// Safe: no message is lost.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, StreamError> {
+        let room = || self.open.shared.note_hungry(self.open.opened.id);
+        let read = tokio::select! {
+            biased;
+            read = self.open.opened.state.read(room) => read,
+            () = self.open.shared.ended.cancelled() => return Err(MeshClosed.into()),
+        };
+        match read {
+            Read::Message(message) => Ok(Some(message)),
+            Read::Finished => Ok(None),
+            Read::Ended(end) => Err(StreamError::Ended(end)),
+        }
+    }
+}

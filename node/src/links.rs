@@ -1,0 +1,68 @@
+//! What a node shows of its links and transports.
+
+use std::time::Duration;
+
+use hedgerow_core::id::TransportId;
+use hedgerow_core::io::{Condition, ConnectionType};
+use hedgerow_core::node::LinkView;
+
+pub use hedgerow_core::link::LinkState;
+
+/// One link to a neighbour, up or coming up.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Link {
+    /// Who is there, once the handshake is done.
+    pub peer_key_string: Option<String>,
+    /// The medium.
+    pub transport: ConnectionType,
+    /// What the link does now.
+    pub state: LinkState,
+    /// The other end, in the transport's own notation.
+    pub endpoint: String,
+    /// The smoothed round trip, once the link is up.
+    pub rtt: Option<Duration>,
+    /// The share of fragments lost, where the link counts them; a link over a reliable medium
+    /// loses none and shows none.
+    pub loss: Option<f64>,
+    /// Bytes a second sent over the last second.
+    pub rate_bytes_per_s: u64,
+    /// Bytes of relayed frames that wait.
+    pub queued_bytes: usize,
+    /// Time since it came up.
+    pub age: Duration,
+    /// Whether it carries data; a link that does not is ready to.
+    pub is_active: bool,
+    /// Why the link before it to the same peer over the same transport ended.
+    pub last_close: Option<String>,
+}
+
+impl Link {
+    pub(crate) fn from_view(view: LinkView) -> Self {
+        Self {
+            peer_key_string: view.peer.map(|peer| peer.to_string()),
+            transport: view.kind,
+            state: view.state,
+            endpoint: view.endpoint.to_string(),
+            rtt: view.rtt,
+            loss: None,
+            rate_bytes_per_s: view.rate_bytes_per_s,
+            queued_bytes: view.queued_bytes,
+            age: view.age,
+            is_active: view.is_active,
+            last_close: view.last_close.map(|end| end.to_string()),
+        }
+    }
+}
+
+/// A transport and how it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransportStatus {
+    /// Its number in this node.
+    pub id: TransportId,
+    /// The medium.
+    pub kind: ConnectionType,
+    /// How it is, and what to do if it is not well.
+    pub condition: Condition,
+}

@@ -1,0 +1,330 @@
+//! The one task that owns the core.
+//!
+//! Handles send calls over a bounded channel, drivers report over another; the task feeds the
+//! core, carries out what it says and pulls bytes for every link that has room. No lock is held
+//! across an await, and every task is joined before the node counts as shut down.
+
+mod call;
+mod desk;
+mod drivers;
+mod inbox;
+mod shared;
+mod streams;
+mod views;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hedgerow_core::config::NodeConfig;
+use hedgerow_core::id::{LinkId, TransportId};
+use hedgerow_core::io::{Condition, ConditionState, Event, Input, Output, TransportEvent};
+use hedgerow_core::node::Node;
+use hedgerow_core::time::Instant;
+use hedgerow_driver::{LinkSender, NodeSlot, Report};
+use tokio::sync::mpsc;
+
+pub(crate) use call::{Call, NotOpened, Opened, SendReliable};
+pub(crate) use inbox::Inbox;
+pub(crate) use shared::Shared;
+pub(crate) use streams::{Read, StreamState};
+
+use crate::builder::Start;
+use crate::mesh::Mesh;
+use crate::presence::PresenceOs;
+use desk::Desk;
+use drivers::Drivers;
+
+/// Calls that wait for the task.
+const CALLS: usize = 256;
+/// Reports and calls taken in one turn before bytes are pulled: pulling once for many reports
+/// is what lets small messages share a frame.
+const TURN: usize = 64;
+/// How often the graph's figures are refreshed while nothing changes.
+const FIGURES_INTERVAL: Duration = Duration::from_secs(2);
+/// How long goodbyes may take.
+const GOODBYE: Duration = Duration::from_millis(800);
+
+/// The operating system's randomness.
+pub(crate) struct Entropic;
+
+impl hedgerow_core::entropy::Entropy for Entropic {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system gives random bytes");
+    }
+}
+
+/// The core's clock: microseconds since the node started, on tokio's clock, so that paused time
+/// in tests is virtual time here.
+struct Clock(tokio::time::Instant);
+
+impl Clock {
+    fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn at(&self, instant: Instant) -> tokio::time::Instant {
+        self.0 + Duration::from_micros(instant.as_micros())
+    }
+}
+
+struct Runtime {
+    clock: Clock,
+    node: Node,
+    desk: Desk,
+    drivers: Drivers,
+    senders: BTreeMap<LinkId, LinkSender>,
+    shared: Arc<Shared>,
+    graph_is_stale: bool,
+    changes: Vec<hedgerow_core::presence::Change>,
+}
+
+/// Starts a node's task and drivers.
+pub(crate) fn start(start: Start) -> Mesh {
+    let Start { config, local, metadata, drivers, listen_addresses, home } = start;
+    let clock = Clock(tokio::time::Instant::now());
+    let (calls, call_queue) = mpsc::channel(CALLS);
+    let node_config = NodeConfig {
+        device_name: config.effective_device_name(),
+        os: PresenceOs::current().code(),
+        sdk_version: env!("CARGO_PKG_VERSION").to_owned(),
+        metadata: views::body_of(&metadata),
+        unreachable_grace: config.presence.unreachable_grace(),
+        bus: hedgerow_core::bus::BusConfig {
+            session_gap: config.bus.session_gap(),
+            give_up: config.bus.give_up(),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let mut node = Node::new(clock.now(), local.clone(), node_config, Box::new(Entropic));
+    let (slot, reports) = NodeSlot::new();
+    let mut running = Drivers::default();
+    for driver in drivers {
+        let (transport, profile) = running.start(&slot, driver);
+        node.add_transport(transport, profile);
+    }
+    drop(slot);
+    let graph = views::graph(&node, clock.now());
+    let parts = shared::Parts { config, local, metadata, listen_addresses, calls, graph };
+    let shared = Arc::new(Shared::new(parts, running.status()));
+    let runtime = Runtime {
+        clock,
+        node,
+        desk: Desk::new(shared.clone()),
+        drivers: running,
+        senders: BTreeMap::new(),
+        shared: shared.clone(),
+        graph_is_stale: false,
+        changes: Vec::new(),
+    };
+    tokio::spawn(async move {
+        runtime.run(reports, call_queue).await;
+        drop(home);
+    });
+    Mesh::new(shared)
+}
+
+type Reports = mpsc::Receiver<(TransportId, Report)>;
+
+impl Runtime {
+    async fn run(mut self, mut reports: Reports, mut calls: mpsc::Receiver<Call>) {
+        // Reports whether this task ends by shutdown or by a panic: handles must not wait.
+        let ended = shared::Ended(self.shared.clone());
+        let mut figures = tokio::time::interval(FIGURES_INTERVAL);
+        figures.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.carry_out();
+        loop {
+            let timeout = self.node.next_timeout().map(|at| self.clock.at(at));
+            tokio::select! {
+                () = self.shared.stop.cancelled() => break,
+                Some((transport, report)) = reports.recv() => {
+                    self.on_report(transport, report);
+                    for _ in 0..TURN {
+                        let Ok((transport, report)) = reports.try_recv() else { break };
+                        self.on_report(transport, report);
+                    }
+                }
+                Some(call) = calls.recv() => {
+                    self.on_call(call);
+                    for _ in 0..TURN {
+                        let Ok(call) = calls.try_recv() else { break };
+                        self.on_call(call);
+                    }
+                }
+                () = self.shared.attention.notified() => self.on_attention(),
+                () = sleep_until(timeout) => {
+                    self.node.handle_input(self.clock.now(), Input::Timeout);
+                }
+                (transport, end) = self.drivers.ended() => self.on_driver_end(transport, end),
+                _ = figures.tick() => self.graph_is_stale = true,
+            }
+            self.carry_out();
+        }
+        self.say_goodbye(&mut reports).await;
+        drop(ended);
+    }
+
+    fn on_report(&mut self, transport: TransportId, report: Report) {
+        let now = self.clock.now();
+        let event = match report {
+            Report::Event(event) => event,
+            Report::LinkUp(up, sender) => {
+                self.senders.insert(up.link, sender);
+                TransportEvent::LinkUp(up)
+            }
+            // It has room again: the pump that follows every turn fills it.
+            Report::Writable(_) => return,
+        };
+        if let TransportEvent::LinkDown { link, .. } = &event {
+            self.senders.remove(link);
+        }
+        self.node.handle_input(now, Input::Transport { transport, event });
+    }
+
+    fn on_call(&mut self, call: Call) {
+        let now = self.clock.now();
+        match call {
+            Call::Links(reply) => {
+                let links = self.node.links(now).map(crate::links::Link::from_view).collect();
+                let _ = reply.send(links);
+            }
+            Call::Counters(reply) => {
+                let _ = reply.send(self.node.counters());
+            }
+            call => self.desk.on_call(now, &mut self.node, call),
+        }
+    }
+
+    /// A handle changed something that waits in the shared state.
+    fn on_attention(&mut self) {
+        let now = self.clock.now();
+        if let Some(metadata) = self.shared.take_metadata() {
+            self.node.set_metadata(now, views::body_of(&metadata));
+            self.graph_is_stale = true;
+        }
+        self.desk.on_attention(now, &mut self.node);
+    }
+
+    fn on_driver_end(&mut self, transport: TransportId, end: Result<(), String>) {
+        let detail = match end {
+            Ok(()) => "its driver ended by itself; restart the node to have it back".to_owned(),
+            Err(why) => format!("its driver failed: {why}"),
+        };
+        tracing::warn!(transport = transport.0, detail, "transport is dead, the node goes on");
+        self.set_condition(transport, Condition::new(ConditionState::Dead, detail));
+        let now = self.clock.now();
+        let links: Vec<LinkId> =
+            self.senders.keys().filter(|link| link.transport == transport).copied().collect();
+        for link in links {
+            self.senders.remove(&link);
+            let reason = hedgerow_core::io::LinkLoss::Shutdown;
+            let event = TransportEvent::LinkDown { link, reason };
+            self.node.handle_input(now, Input::Transport { transport, event });
+        }
+    }
+
+    fn set_condition(&mut self, transport: TransportId, condition: Condition) {
+        self.drivers.set_condition(transport, condition);
+        self.shared.transports.send_replace(self.drivers.status());
+    }
+
+    /// Does what the core says until it says nothing more.
+    fn carry_out(&mut self) {
+        loop {
+            let mut progress = self.pump();
+            while let Some(output) = self.node.poll_output() {
+                progress = true;
+                match output {
+                    Output::Command(transport, command) => {
+                        if let hedgerow_core::io::TransportCommand::Close(link) = &command {
+                            // Dropping the sender lets the driver flush and close.
+                            self.senders.remove(link);
+                        }
+                        self.drivers.command(transport, command);
+                    }
+                    Output::Event(event) => self.on_event(event),
+                }
+            }
+            progress |= self.desk.settle(self.clock.now(), &mut self.node);
+            if !progress {
+                break;
+            }
+        }
+        self.drivers.flush();
+        self.publish();
+    }
+
+    /// Pulls bytes for every link that has room.
+    fn pump(&mut self) -> bool {
+        let now = self.clock.now();
+        let mut progress = false;
+        for (link, sender) in &self.senders {
+            while let Some(permit) = sender.try_reserve() {
+                let Some(bytes) = self.node.poll_transmit(now, *link) else { break };
+                permit.send(bytes);
+                progress = true;
+            }
+        }
+        progress
+    }
+
+    fn on_event(&mut self, event: Event) {
+        views::log(&event);
+        match event {
+            Event::Presence(change) => {
+                self.graph_is_stale = true;
+                self.changes.push(change);
+            }
+            Event::Bus(event) => self.desk.on_event(event),
+            Event::Transport(transport, condition) => self.set_condition(transport, condition),
+            Event::Overflow(_) => {
+                // What the lost events said is read from the state itself.
+                self.graph_is_stale = true;
+                self.desk.on_overflow();
+            }
+            _ => {}
+        }
+    }
+
+    /// Shows a changed graph to the handles.
+    fn publish(&mut self) {
+        if !std::mem::take(&mut self.graph_is_stale) {
+            return;
+        }
+        let graph = views::graph(&self.node, self.clock.now());
+        let before = self.shared.graph.send_replace(graph.clone());
+        for change in self.changes.drain(..) {
+            let change = views::change(&change, &graph, &before);
+            // Without a reader there is nobody to tell.
+            let _ = self.shared.changes.send(change);
+        }
+    }
+
+    /// Closes sessions and links with their reasons, lets the drivers write them, and joins the
+    /// drivers.
+    async fn say_goodbye(&mut self, reports: &mut Reports) {
+        let deadline = tokio::time::Instant::now() + GOODBYE;
+        self.node.shutdown(self.clock.now());
+        self.carry_out();
+        while !self.senders.is_empty() {
+            match tokio::time::timeout_at(deadline, reports.recv()).await {
+                Ok(Some((transport, report))) => {
+                    self.on_report(transport, report);
+                    self.carry_out();
+                }
+                Ok(None) | Err(_) => break,
+            }
+        }
+        self.senders.clear();
+        self.desk.close();
+        self.drivers.shut_down(reports).await;
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,436 @@
+//! Where calls on the Bus meet its events.
+//!
+//! A call that the core cannot take yet is parked in order, never lost and never overtaken;
+//! its handle awaits. A handle that is dropped leaves nothing behind.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hedgerow_core::bus::{
+    self, BusEvent, MessageId, Outcome, RejectReason, StreamEnd, StreamId, StreamOpen,
+    StreamSendError,
+};
+use hedgerow_core::id::PeerKey;
+use hedgerow_core::node::Node;
+use hedgerow_core::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+
+use super::call::{Call, NotOpened, Opened, SendReliable};
+use super::{Shared, StreamState};
+use crate::bus::{Candidate, ListenError, Message};
+use crate::config::WhenFull;
+
+/// Offered streams that one acceptor may leave undecided; the next one is refused.
+const CANDIDATES_MAX: usize = 64;
+/// Reliable messages that wait for room towards one peer. Each is held by a future that awaits
+/// it, so this bounds what one application does to itself.
+const PARKED_MAX: usize = 65_536;
+
+type Outcomes = oneshot::Sender<Result<Outcome, bus::SendError>>;
+type Sent = oneshot::Sender<Result<u64, StreamSendError>>;
+
+/// Everything that waits for the Bus.
+pub(super) struct Desk {
+    shared: Arc<Shared>,
+    messages: BTreeMap<MessageId, Outcomes>,
+    parked: BTreeMap<PeerKey, VecDeque<SendReliable>>,
+    streams: BTreeMap<StreamId, Slot>,
+    listeners: BTreeMap<Bytes, mpsc::Sender<Candidate>>,
+    events: Vec<BusEvent>,
+    readable: bool,
+}
+
+/// One stream.
+struct Slot {
+    peer: PeerKey,
+    open: StreamOpen,
+    state: Arc<StreamState>,
+    /// Waits for the other side to accept.
+    opening: Option<oneshot::Sender<Result<Opened, NotOpened>>>,
+    /// Messages that wait for credit, and the end of this half after them.
+    parked: VecDeque<(Bytes, Sent)>,
+    finish: bool,
+}
+
+impl Desk {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            messages: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            events: Vec::new(),
+            readable: false,
+        }
+    }
+
+    pub(super) fn on_call(&mut self, now: Instant, node: &mut Node, call: Call) {
+        match call {
+            Call::SendReliable(send) => self.send_reliable(now, node, send),
+            Call::SendUnreliable { peer, lane, data, deadline, reply } => {
+                let sent = node
+                    .with_bus(now, |bus, _| bus.send_unreliable(now, peer, lane, data, deadline));
+                let _ = reply.send(sent);
+            }
+            Call::OpenStream { peer, open, reply } => self.open(now, node, peer, open, reply),
+            Call::Listen { topic, reply } => {
+                let _ = reply.send(self.listen(topic));
+            }
+            Call::Answer { stream, answer, reply } => {
+                let _ = reply.send(self.answer(now, node, stream, answer));
+            }
+            Call::StreamSend { stream, data, reply } => {
+                self.stream_send(now, node, stream, data, reply);
+            }
+            Call::StreamFinish(stream) => {
+                if let Some(slot) = self.streams.get_mut(&stream) {
+                    slot.finish = true;
+                    self.unpark_stream(now, node, stream);
+                }
+            }
+            Call::StreamReset(stream, code) => {
+                // A stream that is gone already needs no reset.
+                let _ = node.with_bus(now, |bus, _| bus.stream_reset(now, stream, code));
+            }
+            Call::Links(_) | Call::Counters(_) => unreachable!("the runtime answers these itself"),
+        }
+    }
+
+    fn send_reliable(&mut self, now: Instant, node: &mut Node, send: SendReliable) {
+        if let Some(parked) = self.parked.get_mut(&send.peer)
+            && !parked.is_empty()
+        {
+            if parked.len() < PARKED_MAX {
+                parked.push_back(send);
+            } else {
+                let _ = send.reply.send(Err(bus::SendError::Busy));
+            }
+            return;
+        }
+        if let Some(send) = self.try_send(now, node, send) {
+            self.parked.entry(send.peer).or_default().push_back(send);
+        }
+    }
+
+    /// Gives a message to the core; returns it when there is no room.
+    fn try_send(
+        &mut self,
+        now: Instant,
+        node: &mut Node,
+        send: SendReliable,
+    ) -> Option<SendReliable> {
+        if send.reply.is_closed() {
+            return None;
+        }
+        let SendReliable { peer, lane, give_up, .. } = send;
+        let data = send.data.clone();
+        let sent = node.with_bus(now, |bus, _| bus.send_reliable(now, peer, lane, data, give_up));
+        match sent {
+            Ok(id) => {
+                self.messages.insert(id, send.reply);
+                None
+            }
+            Err(bus::SendError::Busy) => Some(send),
+            Err(error) => {
+                let _ = send.reply.send(Err(error));
+                None
+            }
+        }
+    }
+
+    fn unpark_messages(&mut self, now: Instant, node: &mut Node, peer: PeerKey) {
+        while let Some(send) = self.parked.get_mut(&peer).and_then(VecDeque::pop_front) {
+            if let Some(send) = self.try_send(now, node, send) {
+                self.parked.entry(peer).or_default().push_front(send);
+                return;
+            }
+        }
+        self.parked.remove(&peer);
+    }
+
+    fn open(
+        &mut self,
+        now: Instant,
+        node: &mut Node,
+        peer: PeerKey,
+        open: StreamOpen,
+        reply: oneshot::Sender<Result<Opened, NotOpened>>,
+    ) {
+        let asked = open.clone();
+        let opened = node.with_bus(now, |bus, entropy| bus.open_stream(now, entropy, peer, asked));
+        match opened {
+            Ok(id) => {
+                let slot = Slot::new(peer, open, Some(reply));
+                self.streams.insert(id, slot);
+            }
+            Err(error) => {
+                let _ = reply.send(Err(NotOpened::Refused(error)));
+            }
+        }
+    }
+
+    fn listen(&mut self, topic: Bytes) -> Result<mpsc::Receiver<Candidate>, ListenError> {
+        if self.listeners.get(&topic).is_some_and(|listener| !listener.is_closed()) {
+            return Err(ListenError::TopicTaken);
+        }
+        let (sender, receiver) = mpsc::channel(CANDIDATES_MAX);
+        self.listeners.insert(topic, sender);
+        Ok(receiver)
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        node: &mut Node,
+        stream: StreamId,
+        answer: Result<Bytes, RejectReason>,
+    ) -> Option<Opened> {
+        match answer {
+            Ok(arguments) => {
+                node.with_bus(now, |bus, _| bus.accept_stream(now, stream, arguments)).ok()?;
+                let slot = self.streams.get(&stream)?;
+                let arguments = slot.open.args.clone();
+                Some(slot.opened(node, now, stream, arguments))
+            }
+            Err(reason) => {
+                // Refusing a stream that is gone changes nothing.
+                let _ = node.with_bus(now, |bus, _| bus.reject_stream(now, stream, reason));
+                self.streams.remove(&stream);
+                None
+            }
+        }
+    }
+
+    fn stream_send(
+        &mut self,
+        now: Instant,
+        node: &mut Node,
+        stream: StreamId,
+        data: Bytes,
+        reply: Sent,
+    ) {
+        let Some(slot) = self.streams.get_mut(&stream) else {
+            let _ = reply.send(Err(StreamSendError::Unknown));
+            return;
+        };
+        slot.parked.push_back((data, reply));
+        self.unpark_stream(now, node, stream);
+    }
+
+    /// Gives a stream's waiting messages to the core, in order, and then its end.
+    fn unpark_stream(&mut self, now: Instant, node: &mut Node, stream: StreamId) {
+        let Some(slot) = self.streams.get_mut(&stream) else { return };
+        while let Some((data, reply)) = slot.parked.pop_front() {
+            if reply.is_closed() {
+                continue;
+            }
+            let sent = node.with_bus(now, |bus, _| bus.stream_send(now, stream, data.clone()));
+            if sent == Err(StreamSendError::Blocked) {
+                slot.parked.push_front((data, reply));
+                return;
+            }
+            let _ = reply.send(sent);
+        }
+        if std::mem::take(&mut slot.finish) {
+            // A stream that ended meanwhile needs no finish: its end is known.
+            let _ = node.with_bus(now, |bus, _| bus.stream_finish(now, stream));
+        }
+    }
+
+    /// Handles made room, or were dropped.
+    pub(super) fn on_attention(&mut self, now: Instant, node: &mut Node) {
+        for stream in self.shared.take_hungry() {
+            self.fill(now, node, stream);
+        }
+        for stream in self.shared.take_dropped() {
+            if let Some(slot) = self.streams.remove(&stream)
+                && slot.state.ended().is_none()
+            {
+                let _ = node.with_bus(now, |bus, _| bus.stream_reset(now, stream, 0));
+            }
+        }
+        self.readable = true;
+    }
+
+    pub(super) fn on_event(&mut self, event: BusEvent) {
+        self.events.push(event);
+    }
+
+    /// Events were lost: look at everything again.
+    pub(super) fn on_overflow(&mut self) {
+        self.readable = true;
+        self.events.extend(self.streams.keys().flat_map(|id| {
+            [BusEvent::StreamReadable { id: *id }, BusEvent::StreamWritable { id: *id }]
+        }));
+        let peers = self.parked.keys().map(|peer| BusEvent::Writable { peer: *peer });
+        self.events.extend(peers);
+    }
+
+    /// Acts on the Bus's events; true when there were any.
+    pub(super) fn settle(&mut self, now: Instant, node: &mut Node) -> bool {
+        let events = std::mem::take(&mut self.events);
+        let progress = !events.is_empty() || self.readable;
+        for event in events {
+            self.act(now, node, event);
+        }
+        if std::mem::take(&mut self.readable) {
+            self.take_messages(now, node);
+        }
+        progress
+    }
+
+    fn act(&mut self, now: Instant, node: &mut Node, event: BusEvent) {
+        match event {
+            BusEvent::MessageDone { id, outcome, .. } => {
+                if let Some(reply) = self.messages.remove(&id) {
+                    let _ = reply.send(Ok(outcome));
+                }
+            }
+            BusEvent::MessagesReadable => self.readable = true,
+            BusEvent::Writable { peer } => self.unpark_messages(now, node, peer),
+            BusEvent::StreamOffered { id, peer, topic, reliability, lane, args } => {
+                let open = StreamOpen { topic, reliability, lane, args };
+                self.offer(now, node, id, peer, open);
+            }
+            BusEvent::StreamOpened { id, args } => {
+                if let Some(slot) = self.streams.get_mut(&id)
+                    && let Some(reply) = slot.opening.take()
+                {
+                    let _ = reply.send(Ok(slot.opened(node, now, id, args)));
+                }
+            }
+            BusEvent::StreamReadable { id } => self.fill(now, node, id),
+            BusEvent::StreamWritable { id } => self.unpark_stream(now, node, id),
+            BusEvent::StreamAcked { id, sequence } => {
+                if let Some(slot) = self.streams.get(&id) {
+                    slot.state.set_acked(sequence);
+                }
+            }
+            BusEvent::StreamFinished { id } => {
+                if let Some(slot) = self.streams.get(&id) {
+                    slot.state.finish();
+                }
+            }
+            BusEvent::StreamClosed { id, reason } => self.on_closed(id, reason),
+            // What depended on a session says so itself.
+            _ => {}
+        }
+    }
+
+    fn on_closed(&mut self, stream: StreamId, end: StreamEnd) {
+        let Some(slot) = self.streams.remove(&stream) else { return };
+        if let Some(reply) = slot.opening {
+            let _ = reply.send(Err(NotOpened::Ended(end)));
+        }
+        for (_, reply) in slot.parked {
+            let _ = reply.send(Err(StreamSendError::Closed(end)));
+        }
+        slot.state.end(end);
+    }
+
+    fn offer(
+        &mut self,
+        now: Instant,
+        node: &mut Node,
+        stream: StreamId,
+        peer: PeerKey,
+        open: StreamOpen,
+    ) {
+        let candidate = Candidate::new(self.shared.clone(), stream, peer, &open);
+        let refusal = match self.listeners.get(&open.topic) {
+            None => Some(RejectReason::NoListener),
+            Some(listener) => match listener.try_send(candidate) {
+                Ok(()) => None,
+                Err(mpsc::error::TrySendError::Full(candidate)) => {
+                    candidate.forget();
+                    Some(RejectReason::TooManyStreams)
+                }
+                Err(mpsc::error::TrySendError::Closed(candidate)) => {
+                    candidate.forget();
+                    Some(RejectReason::NoListener)
+                }
+            },
+        };
+        match refusal {
+            None => {
+                self.streams.insert(stream, Slot::new(peer, open, None));
+            }
+            Some(reason) => {
+                // It was offered just now, so refusing it cannot fail.
+                let _ = node.with_bus(now, |bus, _| bus.reject_stream(now, stream, reason));
+            }
+        }
+    }
+
+    /// Moves messages of a stream from the core to its handle while that has room.
+    fn fill(&mut self, now: Instant, node: &mut Node, stream: StreamId) {
+        let Some(slot) = self.streams.get(&stream) else { return };
+        while slot.state.has_room() {
+            let next = node.with_bus(now, |bus, _| bus.stream_next(now, stream));
+            let Some(message) = next else { break };
+            slot.state.push(message);
+        }
+    }
+
+    /// Moves single messages from the core to the inbox while that has room.
+    fn take_messages(&mut self, now: Instant, node: &mut Node) {
+        let inbox = &self.shared.inbox;
+        while inbox.has_room() || inbox.when_full == WhenFull::Reject {
+            let next = node.with_bus(now, |bus, _| bus.next_message(now));
+            let Some(incoming) = next else { break };
+            let id = incoming.id;
+            let reliable = incoming.reliability == bus::Reliability::Reliable;
+            let taken = inbox.push(Message::from_core(incoming));
+            if !reliable {
+                continue;
+            }
+            // The sender may have given up meanwhile: it was told so, and nobody else asks.
+            let _ = node.with_bus(now, |bus, _| match taken {
+                Ok(()) => bus.accept_message(now, id),
+                Err(_) => bus.reject_message(now, id, RejectReason::InboxFull),
+            });
+        }
+    }
+
+    /// The node ends: everything that waits is answered.
+    pub(super) fn close(&mut self) {
+        let streams: Vec<StreamId> = self.streams.keys().copied().collect();
+        for stream in streams {
+            self.on_closed(stream, StreamEnd::ClosedByLocal);
+        }
+        let unknown = Outcome::Unknown(bus::FailReason::ClosedByLocal);
+        for reply in std::mem::take(&mut self.messages).into_values() {
+            let _ = reply.send(Ok(unknown));
+        }
+        for send in std::mem::take(&mut self.parked).into_values().flatten() {
+            let _ = send.reply.send(Err(bus::SendError::Closed));
+        }
+        self.listeners.clear();
+    }
+}
+
+impl Slot {
+    fn new(
+        peer: PeerKey,
+        open: StreamOpen,
+        opening: Option<oneshot::Sender<Result<Opened, NotOpened>>>,
+    ) -> Self {
+        let state = Arc::new(StreamState::default());
+        Self { peer, open, state, opening, parked: VecDeque::new(), finish: false }
+    }
+
+    fn opened(&self, node: &mut Node, now: Instant, id: StreamId, arguments: Bytes) -> Opened {
+        let message_bytes_max = node.with_bus(now, |bus, _| bus.stream_bytes_max(id));
+        Opened {
+            id,
+            peer: self.peer,
+            topic: self.open.topic.clone(),
+            reliability: self.open.reliability,
+            arguments,
+            message_bytes_max: message_bytes_max.unwrap_or(0),
+            state: self.state.clone(),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Single messages that wait for the application.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::bus::Message;
+use crate::config::{BusConfig, WhenFull};
+
+/// The application's queue of single messages, bounded in number and bytes. *Delivered* means
+/// in here.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    arrived: Notify,
+    messages_max: usize,
+    bytes_max: usize,
+    pub(crate) when_full: WhenFull,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    closed: bool,
+    /// The task waits for room.
+    awaited: bool,
+}
+
+impl Inbox {
+    pub(super) fn new(config: &BusConfig) -> Self {
+        Self {
+            state: Mutex::new(State::default()),
+            arrived: Notify::new(),
+            messages_max: config.inbox_messages_max,
+            bytes_max: config.inbox_bytes_max,
+            when_full: config.when_full,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in a critical section of this lock can panic half way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is room for anything at all; if not, the next taker tells the task.
+    pub(super) fn has_room(&self) -> bool {
+        let mut state = self.state();
+        let room = state.messages.len() < self.messages_max && state.bytes < self.bytes_max;
+        state.awaited = !room;
+        room
+    }
+
+    /// Puts a message in.
+    ///
+    /// # Errors
+    /// The message, when there is no room. An empty inbox takes a message of any size, so that
+    /// one larger than the inbox can be delivered at all.
+    pub(super) fn push(&self, message: Message) -> Result<(), Message> {
+        let mut state = self.state();
+        let bytes = message.data.len();
+        let fits =
+            state.messages.len() < self.messages_max && state.bytes + bytes <= self.bytes_max;
+        if !fits && !state.messages.is_empty() {
+            return Err(message);
+        }
+        state.bytes += bytes;
+        state.messages.push_back(message);
+        drop(state);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.arrived.notify_waiters();
+        self.arrived.notify_one();
+    }
+
+    /// The next message; `None` once the node has ended and everything was taken. Tells through
+    /// `room` when the task waits for room.
+    pub(crate) async fn next(&self, room: impl Fn()) -> Option<Message> {
+        loop {
+            let arrived = self.arrived.notified();
+            {
+                let mut state = self.state();
+                if let Some(message) = state.messages.pop_front() {
+                    state.bytes -= message.data.len();
+                    let more = !state.messages.is_empty() || state.closed;
+                    let awaited = std::mem::take(&mut state.awaited);
+                    drop(state);
+                    if more {
+                        // Another taker may wait.
+                        self.arrived.notify_one();
+                    }
+                    if awaited {
+                        room();
+                    }
+                    return Some(message);
+                }
+                if state.closed {
+                    drop(state);
+                    self.arrived.notify_one();
+                    return None;
+                }
+            }
+            arrived.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use hedgerow_core::bus::Reliability;
+    use hedgerow_core::identity::Identity;
+
+    use super::*;
+
+    fn message(bytes: usize) -> Message {
+        Message {
+            from: Identity::generate(&mut crate::runtime::Entropic).peer_key(),
+            reliability: Reliability::Reliable,
+            sequence: 1,
+            data: Bytes::from(vec![0; bytes]),
+        }
+    }
+
+    fn inbox() -> Inbox {
+        let mut config = BusConfig::default();
+        config.inbox_messages_max = 3;
+        config.inbox_bytes_max = 100;
+        Inbox::new(&config)
+    }
+
+    #[test]
+    fn it_is_bounded_in_number_and_in_bytes() {
+        let inbox = inbox();
+        assert!(inbox.push(message(60)).is_ok());
+        assert!(inbox.push(message(41)).is_err());
+        assert!(inbox.push(message(40)).is_ok());
+        assert!(!inbox.has_room());
+        assert!(inbox.push(message(0)).is_ok());
+        assert!(inbox.push(message(0)).is_err());
+    }
+
+    #[test]
+    fn an_empty_inbox_takes_one_message_of_any_size() {
+        let inbox = inbox();
+        assert!(inbox.push(message(1_000)).is_ok());
+        assert!(inbox.push(message(1)).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_taker_tells_that_there_is_room_only_when_it_is_awaited() {
+        let inbox = inbox();
+        let told = std::cell::Cell::new(0);
+        let room = || told.set(told.get() + 1);
+        inbox.push(message(100)).unwrap();
+        inbox.next(room).await.unwrap();
+        assert_eq!(told.get(), 0);
+        inbox.push(message(100)).unwrap();
+        assert!(!inbox.has_room());
+        inbox.next(room).await.unwrap();
+        assert_eq!(told.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_arrived_before_the_end_is_still_taken() {
+        let inbox = inbox();
+        inbox.push(message(1)).unwrap();
+        inbox.close();
+        assert!(inbox.next(|| ()).await.is_some());
+        assert!(inbox.next(|| ()).await.is_none());
+        assert!(inbox.next(|| ()).await.is_none());
+    }
+}
