@@ -203,6 +203,36 @@ async fn streams_are_refused_rejected_and_reset_with_their_reasons() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_both_sides_finished_may_be_dropped_before_its_last_bytes_arrive() {
+    let (_medium, nodes) = line(Shape::slow_radio(), &["a", "b"]).await;
+    let mut acceptor = nodes[1].bus().listen("t").await.unwrap();
+    let (bus, to) = (nodes[0].bus(), nodes[1].peer_key());
+    let opening =
+        tokio::spawn(async move { bus.open_stream(to, "t", Reliability::Reliable).await });
+    let mut far = acceptor.next().await.unwrap().accept().await.unwrap();
+    let mut near = opening.await.unwrap().unwrap();
+    near.finish().await.unwrap();
+    assert_eq!(far.next().await.unwrap(), None);
+    far.send(vec![5; 50_000]).await.unwrap();
+    far.finish().await.unwrap();
+    drop(far);
+    assert_eq!(near.next().await.unwrap().unwrap().len(), 50_000);
+    assert_eq!(near.next().await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_nobody_decides_is_refused() {
+    let (_medium, nodes) = line(Shape::lan(), &["a", "b"]).await;
+    let mut acceptor = nodes[1].bus().listen("t").await.unwrap();
+    let (bus, to) = (nodes[0].bus(), nodes[1].peer_key());
+    let opening =
+        tokio::spawn(async move { bus.open_stream(to, "t", Reliability::Reliable).await });
+    drop(acceptor.next().await.unwrap());
+    let refused = opening.await.unwrap().unwrap_err();
+    assert!(matches!(refused, OpenError::Rejected { .. }), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sender_waits_for_a_reader_that_sleeps() {
     let (_medium, nodes) = line(Shape::lan(), &["a", "b"]).await;
     let mut acceptor = nodes[1].bus().listen("t").await.unwrap();

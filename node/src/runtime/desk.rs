@@ -50,7 +50,18 @@ struct Slot {
     opening: Option<oneshot::Sender<Result<Opened, NotOpened>>>,
     /// Messages that wait for credit, and the end of this half after them.
     parked: VecDeque<(Bytes, Sent)>,
-    finish: bool,
+    half: Half,
+    /// Offered by the other side, neither accepted nor rejected yet.
+    undecided: bool,
+}
+
+/// This side's half of a stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Half {
+    Open,
+    /// To be finished once what is parked is on its way.
+    Finishing,
+    Finished,
 }
 
 impl Desk {
@@ -86,7 +97,9 @@ impl Desk {
             }
             Call::StreamFinish(stream) => {
                 if let Some(slot) = self.streams.get_mut(&stream) {
-                    slot.finish = true;
+                    if slot.half == Half::Open {
+                        slot.half = Half::Finishing;
+                    }
                     self.unpark_stream(now, node, stream);
                 }
             }
@@ -190,7 +203,8 @@ impl Desk {
         match answer {
             Ok(arguments) => {
                 node.with_bus(now, |bus, _| bus.accept_stream(now, stream, arguments)).ok()?;
-                let slot = self.streams.get(&stream)?;
+                let slot = self.streams.get_mut(&stream)?;
+                slot.undecided = false;
                 let arguments = slot.open.args.clone();
                 Some(slot.opened(node, now, stream, arguments))
             }
@@ -233,7 +247,8 @@ impl Desk {
             }
             let _ = reply.send(sent);
         }
-        if std::mem::take(&mut slot.finish) {
+        if slot.half == Half::Finishing {
+            slot.half = Half::Finished;
             // A stream that ended meanwhile needs no finish: its end is known.
             let _ = node.with_bus(now, |bus, _| bus.stream_finish(now, stream));
         }
@@ -245,9 +260,16 @@ impl Desk {
             self.fill(now, node, stream);
         }
         for stream in self.shared.take_dropped() {
-            if let Some(slot) = self.streams.remove(&stream)
-                && slot.state.ended().is_none()
-            {
+            let Some(slot) = self.streams.remove(&stream) else { continue };
+            if slot.undecided {
+                // A candidate that nobody decided. If it is gone already, so much the better.
+                let denied = RejectReason::Denied;
+                let _ = node.with_bus(now, |bus, _| bus.reject_stream(now, stream, denied));
+                continue;
+            }
+            // With both halves finished, what is on its way still arrives.
+            let over = slot.half == Half::Finished && slot.state.is_finished();
+            if !over && slot.state.ended().is_none() {
                 let _ = node.with_bus(now, |bus, _| bus.stream_reset(now, stream, 0));
             }
         }
@@ -340,7 +362,10 @@ impl Desk {
     ) {
         let candidate = Candidate::new(self.shared.clone(), stream, peer, &open);
         let refusal = match self.listeners.get(&open.topic) {
-            None => Some(RejectReason::NoListener),
+            None => {
+                candidate.forget();
+                Some(RejectReason::NoListener)
+            }
             Some(listener) => match listener.try_send(candidate) {
                 Ok(()) => None,
                 Err(mpsc::error::TrySendError::Full(candidate)) => {
@@ -355,7 +380,8 @@ impl Desk {
         };
         match refusal {
             None => {
-                self.streams.insert(stream, Slot::new(peer, open, None));
+                let slot = Slot { undecided: true, ..Slot::new(peer, open, None) };
+                self.streams.insert(stream, slot);
             }
             Some(reason) => {
                 // It was offered just now, so refusing it cannot fail.
@@ -418,7 +444,15 @@ impl Slot {
         opening: Option<oneshot::Sender<Result<Opened, NotOpened>>>,
     ) -> Self {
         let state = Arc::new(StreamState::default());
-        Self { peer, open, state, opening, parked: VecDeque::new(), finish: false }
+        Self {
+            peer,
+            open,
+            state,
+            opening,
+            parked: VecDeque::new(),
+            half: Half::Open,
+            undecided: false,
+        }
     }
 
     fn opened(&self, node: &mut Node, now: Instant, id: StreamId, arguments: Bytes) -> Opened {

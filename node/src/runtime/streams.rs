@@ -68,6 +68,11 @@ impl StreamState {
         self.changed.notify_one();
     }
 
+    /// Whether the other side has finished.
+    pub(super) fn is_finished(&self) -> bool {
+        self.state().finished
+    }
+
     pub(super) fn end(&self, end: StreamEnd) {
         self.state().end.get_or_insert(end);
         self.changed.notify_one();
