@@ -59,6 +59,8 @@ pub struct Node {
     own: Own,
     database: Database,
     table: Table,
+    /// The link of the path that each peer's session was told.
+    paths: BTreeMap<PeerKey, LinkId>,
     presence: Presence,
     bodies: Bodies,
     bus: Bus,
@@ -120,6 +122,7 @@ impl Node {
             neighbours: BTreeMap::new(),
             last_close: BTreeMap::new(),
             table: Table::default(),
+            paths: BTreeMap::new(),
             bodies,
             outputs: Outputs::default(),
             counters: Counters::default(),

@@ -89,6 +89,8 @@ pub struct Taken {
     pub id: AdvertId,
     /// Whether the owner was unknown before.
     pub new_peer: bool,
+    /// The owner's run that signed it.
+    pub instance: crate::id::Instance,
 }
 
 /// Why an advert is not taken. Each is counted.
@@ -198,7 +200,7 @@ impl Database {
             return Offer::Refused(Refusal::Forged);
         }
         self.insert(now, owner, advert, age);
-        Offer::Taken(Taken { id, new_peer })
+        Offer::Taken(Taken { id, new_peer, instance: head.instance })
     }
 
     /// Puts in an advert that this node has just signed itself.

@@ -201,6 +201,7 @@ impl Node {
         if neighbour.contest.is_some_and(|c| c.older == link || c.newer == link) {
             neighbour.contest = None;
         }
+        self.bus.handle_link_gone(link);
         self.stale.links(now);
         if !neighbour.links.is_empty() {
             if was_active {
@@ -301,6 +302,7 @@ impl Node {
                         neighbour.sync.mark(taken.id);
                     }
                 }
+                self.bus.handle_instance(now, taken.id.owner, taken.instance);
                 if taken.new_peer {
                     self.report_collision(taken.id.owner);
                 }

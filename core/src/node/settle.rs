@@ -6,7 +6,7 @@ use super::Node;
 use super::links::is_linked;
 use super::neighbour::Neighbour;
 use crate::bus::Path;
-use crate::id::PeerKey;
+use crate::id::{LinkId, PeerKey};
 use crate::io::Event;
 use crate::limits::{HOP_LIMIT_SLACK, PATH_HOPS_MAX};
 use crate::presence::{Fetch, GraphInput};
@@ -116,6 +116,7 @@ impl Node {
         let gone: Vec<PeerKey> = gone.filter(|peer| table.route(peer).is_none()).collect();
         for peer in gone {
             self.database.note_reachable(now, &peer);
+            self.paths.remove(&peer);
             self.bus.handle_path(now, peer, None);
         }
         self.table = table;
@@ -129,9 +130,20 @@ impl Node {
             if let Some(key) = binding.and_then(|binding| binding.static_key(&peer)) {
                 self.bus.handle_static_key(peer, key);
             }
-            self.bus.handle_path(now, peer, Some(path));
+            self.tell_path(now, peer, path);
         }
         self.refresh_presence(now);
+    }
+
+    /// A better path while the old link still stands leaves what is on its way to arrive.
+    fn tell_path(&mut self, now: Instant, peer: PeerKey, path: Path) {
+        let old = self.paths.insert(peer, path.link).filter(|old| *old != path.link);
+        let stands = |link: LinkId| self.links.get(&link).is_some_and(|e| e.peer.is_some());
+        if old.is_some_and(stands) {
+            self.bus.handle_handover(now, peer, path);
+        } else {
+            self.bus.handle_path(now, peer, Some(path));
+        }
     }
 
     fn path(&self, route: &Route) -> Option<Path> {

@@ -16,11 +16,14 @@ use crate::links::TransportStatus;
 /// How long drivers may take to end before they are dropped.
 const END: Duration = Duration::from_millis(1_500);
 
+/// Which driver ended, and why.
+pub(super) type End = (TransportId, Result<(), String>);
+
 /// All drivers of a node.
 #[derive(Default)]
 pub(super) struct Drivers {
     running: BTreeMap<TransportId, Running>,
-    tasks: JoinSet<(TransportId, Result<(), String>)>,
+    tasks: JoinSet<End>,
     ids: BTreeMap<tokio::task::Id, TransportId>,
 }
 
@@ -99,7 +102,7 @@ impl Drivers {
     /// Waits until a driver ends by itself; never returns while all run or none is left.
     ///
     /// Meanwhile hands over commands as channels take them. Safe to cancel.
-    pub(super) async fn ended(&mut self) -> (TransportId, Result<(), String>) {
+    pub(super) async fn ended(&mut self) -> End {
         loop {
             let full = self.running.values().find(|running| !running.backlog.is_empty());
             let full = full.and_then(|running| running.commands.clone());
@@ -110,10 +113,7 @@ impl Drivers {
         }
     }
 
-    fn on_end(
-        &mut self,
-        end: Result<(tokio::task::Id, (TransportId, Result<(), String>)), tokio::task::JoinError>,
-    ) -> (TransportId, Result<(), String>) {
+    fn on_end(&mut self, end: Result<(tokio::task::Id, End), tokio::task::JoinError>) -> End {
         let (transport, end) = match end {
             Ok((_, end)) => end,
             Err(error) => {

@@ -128,10 +128,11 @@ mod tests {
     }
 
     fn inbox() -> Inbox {
-        let mut config = BusConfig::default();
-        config.inbox_messages_max = 3;
-        config.inbox_bytes_max = 100;
-        Inbox::new(&config)
+        Inbox::new(&BusConfig {
+            inbox_messages_max: 3,
+            inbox_bytes_max: 100,
+            ..BusConfig::default()
+        })
     }
 
     #[test]
