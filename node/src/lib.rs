@@ -48,3 +48,8 @@ pub mod prelude {
     };
     pub use hedgerow_core::id::{Address, PeerKey};
 }
+
+/// The README's code is compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -141,7 +141,7 @@ pub fn too_big(own: Address, frame: &DataFrame, limit: usize) -> DataFrame {
         packet_low: frame.header.packet_low,
     };
     let tag = hash::prefix(Domain::Payload, &[&limit]);
-    DataFrame { lane: Lane::Realtime, header, tag, payload: BytesMut::from(limit.as_slice()) }
+    DataFrame { lane: frame.lane, header, tag, payload: BytesMut::from(limit.as_slice()) }
 }
 
 #[cfg(test)]
