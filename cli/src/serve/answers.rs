@@ -1,0 +1,187 @@
+//! Requests that have one answer.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hedgerow::bus::{Reliability, SendOptions, Stream};
+use hedgerow::{PeerKey, PresenceGraph};
+use tokio::time::timeout;
+
+use super::Service;
+use crate::control::{Answer, Condition, LinkLine, Request};
+use crate::failure::{ErrorCode, Failure};
+use crate::naming;
+use crate::output::millis;
+
+/// What the node gets beyond the time that it was given to give up by itself.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The reason code for a stream from somebody else than `--from` names.
+const NOT_FOR_YOU: u32 = 1;
+
+impl Service {
+    pub(super) async fn answer(&self, request: Request) -> Result<Answer, Failure> {
+        match request {
+            Request::Graph => Ok(Answer::Graph { graph: self.mesh.presence().graph() }),
+            Request::Links => {
+                let graph = self.mesh.presence().graph();
+                let links = self.mesh.links().await?;
+                let line = |link| LinkLine::new(link, &graph);
+                Ok(Answer::Links { links: links.into_iter().map(line).collect() })
+            }
+            Request::Send { peer, data, unreliable: true, .. } => self.send_once(&peer, data).await,
+            Request::Send { peer, data, timeout, .. } => {
+                self.send_reliable(&peer, data, timeout).await
+            }
+            Request::Metadata => {
+                Ok(Answer::Metadata { metadata: self.mesh.presence().peer_metadata() })
+            }
+            Request::SetMetadata { metadata } => {
+                self.mesh.presence().set_peer_metadata(&metadata)?;
+                Ok(Answer::Metadata { metadata: self.mesh.presence().peer_metadata() })
+            }
+            Request::Wait { condition, timeout } => self.wait(condition, timeout).await,
+            Request::Listen | Request::Taken | Request::Open { .. } | Request::Accept { .. } => {
+                let message = "the request cannot stand here";
+                let hint = "send `listen`, and `taken` only after a message";
+                Err(Failure::new(ErrorCode::BadRequest, message, hint))
+            }
+        }
+    }
+
+    async fn send_reliable(
+        &self,
+        peer: &str,
+        data: Vec<u8>,
+        patience: Duration,
+    ) -> Result<Answer, Failure> {
+        let (key, bytes) = (self.roster.require(peer)?, data.len());
+        let options = SendOptions { give_up: Some(patience), ..SendOptions::default() };
+        let bus = self.mesh.bus();
+        let sending = bus.send_reliable_with(key, data, options);
+        let Ok(sent) = timeout(patience + GRACE, sending).await else {
+            let message =
+                format!("the node did not learn in time whether {peer:?} got the message");
+            return Err(Failure::timed_out(message));
+        };
+        let delivered = sent?;
+        Ok(Answer::Delivered {
+            to: key.to_string(),
+            sequence: delivered.sequence,
+            rtt_ms: millis(delivered.rtt),
+            hops: delivered.hops,
+            bytes,
+        })
+    }
+
+    async fn send_once(&self, peer: &str, data: Vec<u8>) -> Result<Answer, Failure> {
+        let (key, bytes) = (self.roster.require(peer)?, data.len());
+        let sequence = self.mesh.bus().send_unreliable(key, data).await?;
+        Ok(Answer::Sent { to: key.to_string(), sequence, bytes })
+    }
+
+    async fn wait(&self, condition: Condition, patience: Duration) -> Result<Answer, Failure> {
+        let started = Instant::now();
+        // Someone who has left already, or never came, is gone.
+        let leaver = match &condition {
+            Condition::Gone { peer } => self.roster.find(peer)?,
+            _ => None,
+        };
+        let mut failure = None;
+        let presence = self.mesh.presence();
+        let waiting = presence.wait_for(|graph| {
+            is_fulfilled(&condition, leaver, graph).unwrap_or_else(|error| {
+                failure = Some(error);
+                true
+            })
+        });
+        let Ok(graph) = timeout(patience, waiting).await else {
+            return Err(unfulfilled(&condition, &presence.graph(), patience));
+        };
+        let graph = graph?;
+        match failure {
+            Some(failure) => Err(failure),
+            None => Ok(Answer::Fulfilled { peers: count(&graph), ms: millis(started.elapsed()) }),
+        }
+    }
+
+    /// Opens a stream.
+    pub(super) async fn open(
+        &self,
+        peer: &str,
+        topic: &str,
+        patience: Duration,
+    ) -> Result<Stream, Failure> {
+        let key = self.roster.require(peer)?;
+        let bus = self.mesh.bus();
+        match timeout(patience, bus.open_stream(key, topic, Reliability::Reliable)).await {
+            Ok(stream) => Ok(stream?),
+            Err(_) => {
+                let seconds = patience.as_secs_f64();
+                let message = format!("{peer:?} did not open {topic:?} within {seconds} s");
+                Err(Failure::timed_out(message))
+            }
+        }
+    }
+
+    /// Waits for a stream; from one peer if that is named.
+    pub(super) async fn accept(&self, topic: &str, from: Option<&str>) -> Result<Stream, Failure> {
+        let mut acceptor = self.mesh.bus().listen(topic).await?;
+        while let Some(candidate) = acceptor.next().await {
+            let wanted = match from {
+                // Named anew each time: the peer may have come after the wait began.
+                Some(from) => self.roster.find(from)? == Some(candidate.peer()),
+                None => true,
+            };
+            if !wanted {
+                candidate.reject(NOT_FOR_YOU).await;
+            } else if let Ok(stream) = candidate.accept_with(Bytes::new()).await {
+                return Ok(stream);
+            }
+        }
+        Err(Failure::node_stopped())
+    }
+}
+
+fn count(graph: &PresenceGraph) -> u64 {
+    u64::try_from(graph.remote_peers.len()).unwrap_or(u64::MAX)
+}
+
+fn is_fulfilled(
+    condition: &Condition,
+    leaver: Option<PeerKey>,
+    graph: &PresenceGraph,
+) -> Result<bool, Failure> {
+    let there = |key: PeerKey| graph.remote_peers.iter().find(|peer| peer.peer_key == key);
+    match condition {
+        Condition::Peers { count: wanted } => Ok(count(graph) >= *wanted),
+        Condition::Peer { peer, hops } => {
+            let names = naming::names(graph.remote_peers.iter());
+            let found = naming::find(&names, peer)?.and_then(there);
+            // A peer without a route is shown for a while, but cannot be reached.
+            let reached = found.and_then(|peer| peer.hops);
+            Ok(reached.is_some_and(|reached| hops.is_none_or(|hops| hops == reached)))
+        }
+        Condition::Gone { .. } => Ok(leaver.and_then(there).is_none()),
+    }
+}
+
+fn unfulfilled(condition: &Condition, graph: &PresenceGraph, patience: Duration) -> Failure {
+    let seconds = patience.as_secs_f64();
+    let hops_of = |text: &str| {
+        let key = naming::find(&naming::names(graph.remote_peers.iter()), text).ok()??;
+        graph.remote_peers.iter().find(|peer| peer.peer_key == key)?.hops
+    };
+    let message = match condition {
+        Condition::Peers { count: wanted } => {
+            let count = count(graph);
+            format!("{count} of {wanted} peers can be reached after {seconds} s")
+        }
+        Condition::Peer { peer, .. } => match hops_of(peer) {
+            Some(hops) => format!("{peer:?} is at {hops} hops after {seconds} s"),
+            None => format!("{peer:?} cannot be reached after {seconds} s"),
+        },
+        Condition::Gone { peer } => format!("{peer:?} is still there after {seconds} s"),
+    };
+    Failure::timed_out(message)
+}

@@ -1,0 +1,18 @@
+//! The real binary, one behaviour a file.
+
+mod demo;
+mod process;
+mod usage;
+
+#[cfg(unix)]
+mod control;
+#[cfg(unix)]
+mod inbox;
+#[cfg(unix)]
+mod mesh;
+#[cfg(unix)]
+mod node;
+#[cfg(unix)]
+mod pipe;
+#[cfg(unix)]
+mod up;
