@@ -1,84 +1,86 @@
-//! What the bare program does with the core.
+//! What the bare program does with the core: two whole nodes meet on a wire and talk.
 
-use alloc::string::ToString;
+use bytes::Bytes;
+use hedgerow_core::bus::{BusEvent, MessageId, Outcome};
+use hedgerow_core::io::{Event, Lane};
+use hedgerow_core::time::Duration;
 
-use hedgerow_core::entropy::Entropy;
-use hedgerow_core::id::{Address, PeerKey};
-use hedgerow_core::identity::Identity;
-use hedgerow_core::network::{Network, NetworkSecret};
-use hedgerow_core::wire::beacon::Beacon;
-use hedgerow_core::wire::routing::{DataKind, RoutingHeader};
+use crate::wire::{NAMES, World};
 
-/// A deterministic generator (splitmix64): this proof wants the same run each time.
-struct Seeded(u64);
+/// The nodes, by their number on the wire.
+const A: usize = 0;
+const B: usize = 1;
+const TEXT: &[u8] = b"over the hedge";
 
-impl Entropy for Seeded {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^= z >> 31;
-            chunk.iter_mut().zip(z.to_le_bytes()).for_each(|(to, from)| *to = from);
-        }
-    }
-}
+/// What did not come out as it must, and at which step.
+pub(crate) type Failure = &'static str;
 
-/// Drives the core; the error says what did not come out as it must.
-pub(crate) fn drive() -> Result<(), &'static str> {
-    let mut entropy = Seeded(1);
-    let local = Identity::generate(&mut entropy);
-    let remote = Identity::generate(&mut entropy);
-    keys_have_a_text_form(&local, &remote)?;
-    beacons_are_read_by_members_only(local.peer_key().address(), &mut entropy)?;
-    routing_headers_come_back(local.peer_key().address(), remote.peer_key().address())
-}
-
-fn keys_have_a_text_form(local: &Identity, remote: &Identity) -> Result<(), &'static str> {
-    check(local.peer_key() != remote.peer_key(), "two identities are one")?;
-    let text = local.peer_key().to_string();
-    check(text.len() == 45 && text.starts_with("pk"), "a peer key's text form is malformed")?;
-    check(text.parse::<PeerKey>() == Ok(local.peer_key()), "a peer key's text does not parse")?;
-    let stored = Identity::from_seed(&local.to_seed()).map_err(|_| "a seed is refused")?;
-    check(stored.peer_key() == local.peer_key(), "a stored identity is another one")
-}
-
-fn beacons_are_read_by_members_only(
-    address: Address,
-    entropy: &mut Seeded,
-) -> Result<(), &'static str> {
-    let open = Network::open("bare").map_err(|_| "an open network is refused")?;
-    let closed = |secret| {
-        Network::closed("bare", &NetworkSecret::from_bytes([secret; 16]))
-            .map_err(|_| "a closed network is refused")
+/// Has two nodes meet and one message delivered; gives the virtual time that it took.
+pub(crate) fn drive() -> Result<Duration, Failure> {
+    let mut world = World::new()?;
+    let start = world.now;
+    world.run_until(|world| world.dials > 0, "finding: no node dials the other's beacon")?;
+    world.run_until(have_shaken_hands, "handshake: no link shows who is there")?;
+    world.run_until(see_each_other, "graph: the nodes do not see each other, one hop away")?;
+    let sent = send(&mut world)?;
+    world.run_until(|world| world.has_event(B, is_readable), "message: it does not arrive")?;
+    take(&mut world)?;
+    world.run_until(|world| world.has_event(A, is_done), "outcome: the sender does not hear")?;
+    let delivered = |event: &Event| {
+        matches!(event, Event::Bus(BusEvent::MessageDone { id, outcome, .. })
+            if *id == sent && matches!(outcome, Outcome::Delivered { hops: 1, .. }))
     };
-    let (ours, theirs) = (closed(1)?, closed(2)?);
-    check(Network::open("").is_err(), "a network without a name is accepted")?;
-
-    let beacon = Beacon::new(&open, address, entropy);
-    check(beacon.address_in(&open) == Some(address), "an open beacon is not read")?;
-    check(beacon.address_in(&ours).is_none(), "an open beacon is read in a closed network")?;
-    let beacon = Beacon::new(&ours, address, entropy);
-    check(beacon.address_in(&ours) == Some(address), "a closed beacon is not read by a member")?;
-    check(beacon.address_in(&theirs).is_none(), "a closed beacon is read by a stranger")
+    check(world.has_event(A, delivered), "outcome: the message is not delivered over one hop")?;
+    Ok(world.now.since(start))
 }
 
-fn routing_headers_come_back(source: Address, destination: Address) -> Result<(), &'static str> {
-    let header = RoutingHeader {
-        kind: DataKind::Packet,
-        congested: true,
-        key_phase: false,
-        hop_limit: 7,
-        lifetime_ms: 15_000,
-        source,
-        destination,
-        session: 1,
-        packet_low: 0xffff_fffe,
-    };
-    check(RoutingHeader::decode(&header.encode()) == header, "a routing header came back changed")
+fn have_shaken_hands(world: &World) -> bool {
+    [A, B].into_iter().all(|number| {
+        let other = world.key(1 - number);
+        world.has_event(
+            number,
+            |event| matches!(event, Event::LinkUp { peer, .. } if *peer == other),
+        )
+    })
 }
 
-fn check(holds: bool, otherwise: &'static str) -> Result<(), &'static str> {
+fn see_each_other(world: &World) -> bool {
+    [A, B].into_iter().all(|number| {
+        let graph = world.nodes[number].graph(world.now);
+        let [peer] = &graph.remote[..] else { return false };
+        peer.key == world.key(1 - number)
+            && peer.device_name() == NAMES[1 - number]
+            && peer.connections.len() == 1
+            && peer.route.is_some_and(|route| route.hops == 1)
+    })
+}
+
+fn send(world: &mut World) -> Result<MessageId, Failure> {
+    let (now, to) = (world.now, world.key(B));
+    let data = Bytes::from_static(TEXT);
+    world.nodes[A]
+        .with_bus(now, |bus, _| bus.send_reliable(now, to, Lane::Normal, data, None))
+        .map_err(|_| "message: it is refused")
+}
+
+fn take(world: &mut World) -> Result<(), Failure> {
+    let (now, from) = (world.now, world.key(A));
+    let message = world.nodes[B].with_bus(now, |bus, _| bus.take_message(now));
+    let message = message.ok_or("message: it is said to be there and is not")?;
+    check(message.peer == from, "message: it comes from somebody else")?;
+    check(message.data == TEXT, "message: it comes changed")?;
+    let another = world.nodes[B].with_bus(now, |bus, _| bus.take_message(now));
+    check(another.is_none(), "message: it comes twice")
+}
+
+fn is_readable(event: &Event) -> bool {
+    matches!(event, Event::Bus(BusEvent::MessagesReadable))
+}
+
+fn is_done(event: &Event) -> bool {
+    matches!(event, Event::Bus(BusEvent::MessageDone { .. }))
+}
+
+fn check(holds: bool, otherwise: Failure) -> Result<(), Failure> {
     if holds { Ok(()) } else { Err(otherwise) }
 }
