@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use hedgerow::bus::{Fate, ListenError, OpenError, SendError, StreamEnd, StreamError};
+use hedgerow::bus::{
+    Fate, ListenError, OpenError, RejectReason, SendError, StreamEnd, StreamError,
+};
 use hedgerow::config::ConfigError;
 use hedgerow::home::HomeError;
 use hedgerow::presence::metadata::MetadataError;
@@ -154,17 +156,18 @@ impl From<SendError> for Failure {
     }
 }
 
-/// The reason's own name: `InboxFull` is `inbox_full`.
+/// The reason as scripts know it.
 fn reject_reason(error: &SendError) -> Option<String> {
     let SendError::Rejected { reason } = error else { return None };
-    let mut name = String::new();
-    for letter in format!("{reason:?}").chars().take_while(|c| c.is_alphanumeric()) {
-        if letter.is_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.extend(letter.to_lowercase());
-    }
-    Some(name)
+    let name = match reason {
+        RejectReason::InboxFull => "inbox_full",
+        RejectReason::NoListener => "no_listener",
+        RejectReason::TooManyStreams => "too_many_streams",
+        RejectReason::Denied => "denied",
+        RejectReason::Application(_) => "application",
+        _ => "other",
+    };
+    Some(name.to_owned())
 }
 
 fn code_of_end(end: StreamEnd) -> ErrorCode {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hedgerow_core::bus::{Outcome, StreamOpen};
-pub use hedgerow_core::bus::{Reliability, StreamEnd};
+pub use hedgerow_core::bus::{RejectReason, Reliability, StreamEnd};
 use hedgerow_core::id::PeerKey;
 pub use hedgerow_core::io::Lane;
 use tokio::sync::oneshot;

@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use hedgerow::bus::{Stream, StreamError, StreamReceiver, StreamSender};
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::{ClientIncoming, ClientOutgoing, Parting, WRITE_MAX, say};
 use crate::control::{Answer, Frame, WireError};
 
 /// How often an open pipe shows that it is there.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
-/// How long the last words of a finished stream may take; then it is let go.
-const LINGER_MAX: Duration = Duration::from_secs(5);
-const LINGER_STEP: Duration = Duration::from_millis(5);
 
 /// Carries `stream` until both sides have finished and everything is acknowledged. A client
 /// that leaves before resets it.
@@ -42,7 +38,8 @@ pub(super) async fn carry(
         broken = up => broken,
     };
     match carried {
-        Ok(()) => linger(&mut sender).await,
+        // Both sides have finished: what is on its way arrives without the handles.
+        Ok(()) => {}
         Err(Parting::Gone) => return Err(Parting::Gone),
         Err(Parting::Told(failure)) => {
             let last = Frame::Error(failure);
@@ -104,18 +101,6 @@ async fn download(
         outgoing.write_frame(&frame).await.map_err(|_| Parting::Gone)?;
     }
     Ok(())
-}
-
-/// Waits until the stream has ended by itself: dropped before, it would be reset while the last
-/// words are on their way.
-async fn linger(sender: &mut StreamSender) {
-    let ended = async {
-        while matches!(sender.send(Bytes::new()).await, Err(StreamError::Finished)) {
-            sleep(LINGER_STEP).await;
-        }
-    };
-    // Everything was acknowledged: whether the end was heard makes no difference any more.
-    let _ = timeout(LINGER_MAX, ended).await;
 }
 
 fn broken(error: StreamError) -> Parting {
