@@ -6,7 +6,6 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::BytesMut;
@@ -15,10 +14,7 @@ pub use crate::wire::beacon::{Beacon, BeaconIdentity};
 pub use crate::wire::connection_type::ConnectionType;
 pub use crate::wire::lane::Lane;
 
-use crate::bus::BusEvent;
-use crate::id::{BootEpoch, DialId, Instance, LinkId, PeerKey, TransportId};
-use crate::link::LinkEnd;
-use crate::presence::Change;
+use crate::id::{DialId, LinkId, TransportId};
 use crate::time::Duration;
 
 /// Where a driver can dial somebody: text whose meaning only that driver knows, such as
@@ -286,64 +282,4 @@ pub enum ConditionState {
     TemporarilyUnavailable,
     /// Its driver has ended with an error; the node goes on without it.
     Dead,
-}
-
-/// What a node gives to its host.
-#[derive(Debug)]
-pub enum Output {
-    /// For a driver to carry out.
-    Command(TransportId, TransportCommand),
-    /// For the host and its applications to know.
-    Event(Event),
-}
-
-/// Something the host may want to know. Events wait in a bounded ring and never carry message
-/// data.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event {
-    /// The graph changed.
-    Presence(Change),
-    /// A session, message or stream has news.
-    Bus(BusEvent),
-    /// A transport's condition changed.
-    Transport(TransportId, Condition),
-    /// A link's handshake showed who is there.
-    LinkUp {
-        /// The link.
-        link: LinkId,
-        /// Who is there.
-        peer: PeerKey,
-        /// Where.
-        endpoint: Endpoint,
-    },
-    /// A link is over.
-    LinkDown {
-        /// The link.
-        link: LinkId,
-        /// Who was there, if the handshake got so far.
-        peer: Option<PeerKey>,
-        /// Where.
-        endpoint: Endpoint,
-        /// Why.
-        end: LinkEnd,
-    },
-    /// A dial came to nothing; it will be tried again after a back-off.
-    DialFailed {
-        /// On which transport.
-        transport: TransportId,
-        /// Where.
-        endpoint: Endpoint,
-        /// Why.
-        reason: DialFailure,
-    },
-    /// This node stepped above an older run of itself. The host persists the epoch.
-    EpochStepped(BootEpoch),
-    /// Another live node uses this node's key. Nothing good comes of it: give one a new key.
-    DuplicateKey(Instance),
-    /// Two peers share an address: both are unroutable.
-    AddressCollision(Vec<PeerKey>),
-    /// So many events were lost because the host did not take them in time. Look at the graph
-    /// and the sessions again.
-    Overflow(u64),
 }

@@ -9,7 +9,7 @@
 //! authenticated hop), [`dial`] (whom to dial, and when), [`advert`] (signed, replicated
 //! statements), [`route`] (shortest paths over them), [`presence`] (the graph) and [`bus`]
 //! (sessions, messages, streams). [`node`] is the switchboard between them; [`io`] is the
-//! vocabulary towards the outside.
+//! vocabulary towards the drivers, [`event`] what the host is told.
 //!
 //! The wire format is `docs/protocol.md`; sections cited as "protocol 3.2" are its sections.
 
@@ -24,6 +24,7 @@ pub mod counters;
 pub mod crypto;
 pub mod dial;
 pub mod entropy;
+pub mod event;
 pub mod id;
 pub mod identity;
 pub mod io;

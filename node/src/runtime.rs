@@ -17,8 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hedgerow_core::config::NodeConfig;
+use hedgerow_core::event::{Event, Output};
 use hedgerow_core::id::{LinkId, TransportId};
-use hedgerow_core::io::{Condition, ConditionState, Event, Input, Output, TransportEvent};
+use hedgerow_core::io::{Condition, ConditionState, Input, TransportEvent};
 use hedgerow_core::node::Node;
 use hedgerow_core::time::Instant;
 use hedgerow_driver::{LinkSender, NodeSlot, Report};

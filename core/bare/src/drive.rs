@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use hedgerow_core::bus::{BusEvent, MessageId, Outcome};
-use hedgerow_core::io::{Event, Lane};
+use hedgerow_core::event::Event;
+use hedgerow_core::io::Lane;
 use hedgerow_core::time::Duration;
 
 use crate::wire::{NAMES, World};

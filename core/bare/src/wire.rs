@@ -10,11 +10,12 @@ use bytes::BytesMut;
 use hedgerow_core::config::NodeConfig;
 use hedgerow_core::crypto::aead::Portable;
 use hedgerow_core::entropy::Entropy;
+use hedgerow_core::event::{Event, Output};
 use hedgerow_core::id::{DialId, Instance, LinkId, PeerKey, TransportId};
 use hedgerow_core::identity::Identity;
 use hedgerow_core::io::{
-    ConnectionType, Endpoint, Event, Input, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp,
-    Output, Sighting, TransportCommand, TransportEvent, TransportProfile,
+    ConnectionType, Endpoint, Input, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp,
+    Sighting, TransportCommand, TransportEvent, TransportProfile,
 };
 use hedgerow_core::local::Local;
 use hedgerow_core::network::{Network, NetworkSecret};

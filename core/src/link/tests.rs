@@ -13,7 +13,7 @@ use crate::id::{Address, Instance};
 use crate::identity::Identity;
 use crate::limits::LINK_DEAD_AFTER;
 use crate::network::{Network, NetworkSecret};
-use crate::wire::control::BodyHash;
+use crate::wire::advert::BodyHash;
 use crate::wire::lane::Lane;
 use crate::wire::routing::{DataKind, RoutingHeader};
 

@@ -12,7 +12,8 @@ use crate::limits::{
     METADATA_BYTES_MAX, METADATA_CACHE_BYTES_MAX, METADATA_CHUNK_BYTES, METADATA_RETRY,
 };
 use crate::time::{Instant, earliest};
-use crate::wire::control::{BodyChunk, BodyHash, BodyWant};
+use crate::wire::advert::BodyHash;
+use crate::wire::control::{BodyChunk, BodyWant};
 
 /// Pieces asked for at once: enough to keep a link of 60 ms busy, little enough to stop.
 const PIECES_AT_ONCE: u8 = 8;

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::connection_type::ConnectionType;
-use super::control::BodyHash;
 use super::handshake::Versions;
 use crate::crypto::hash::{self, Domain};
 use crate::crypto::sign::SIGNATURE_BYTES;
@@ -135,6 +134,9 @@ impl SignedAdvert {
         u32::from_be_bytes([a, b, c, d])
     }
 }
+
+/// The hash of a metadata body.
+pub type BodyHash = [u8; 32];
 
 /// The body of a profile advert: at most 512 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::advert::AdvertKind;
+use super::advert::{AdvertKind, BodyHash};
 use crate::id::{Address, BootEpoch};
 
 /// A message between two neighbours.
@@ -35,9 +35,6 @@ pub enum Control {
     /// Kind 10: my tables are full; do not offer me owners that I do not know.
     Full,
 }
-
-/// The hash of a metadata body.
-pub type BodyHash = [u8; 32];
 
 /// Says that the link is alive, and measures its round trip.
 ///

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hedgerow_core::event::Event;
 use hedgerow_core::id::PeerKey;
-use hedgerow_core::io::Event;
 use hedgerow_core::link::LinkEnd;
 use hedgerow_core::node::Node;
 use hedgerow_core::presence::{self as core, ConnectionView, Graph, PeerView};

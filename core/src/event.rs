@@ -1,0 +1,69 @@
+//! What a node gives to its host: commands for the drivers, and news.
+
+use alloc::vec::Vec;
+
+use crate::bus::BusEvent;
+use crate::id::{BootEpoch, Instance, LinkId, PeerKey, TransportId};
+use crate::io::{Condition, DialFailure, Endpoint, TransportCommand};
+use crate::link::LinkEnd;
+use crate::presence::Change;
+
+/// What a node gives to its host.
+#[derive(Debug)]
+pub enum Output {
+    /// For a driver to carry out.
+    Command(TransportId, TransportCommand),
+    /// For the host and its applications to know.
+    Event(Event),
+}
+
+/// Something the host may want to know. Events wait in a bounded ring and never carry message
+/// data.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The graph changed.
+    Presence(Change),
+    /// A session, message or stream has news.
+    Bus(BusEvent),
+    /// A transport's condition changed.
+    Transport(TransportId, Condition),
+    /// A link's handshake showed who is there.
+    LinkUp {
+        /// The link.
+        link: LinkId,
+        /// Who is there.
+        peer: PeerKey,
+        /// Where.
+        endpoint: Endpoint,
+    },
+    /// A link is over.
+    LinkDown {
+        /// The link.
+        link: LinkId,
+        /// Who was there, if the handshake got so far.
+        peer: Option<PeerKey>,
+        /// Where.
+        endpoint: Endpoint,
+        /// Why.
+        end: LinkEnd,
+    },
+    /// A dial came to nothing; it will be tried again after a back-off.
+    DialFailed {
+        /// On which transport.
+        transport: TransportId,
+        /// Where.
+        endpoint: Endpoint,
+        /// Why.
+        reason: DialFailure,
+    },
+    /// This node stepped above an older run of itself. The host persists the epoch.
+    EpochStepped(BootEpoch),
+    /// Another live node uses this node's key. Nothing good comes of it: give one a new key.
+    DuplicateKey(Instance),
+    /// Two peers share an address: both are unroutable.
+    AddressCollision(Vec<PeerKey>),
+    /// So many events were lost because the host did not take them in time. Look at the graph
+    /// and the sessions again.
+    Overflow(u64),
+}
