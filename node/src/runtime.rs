@@ -76,7 +76,10 @@ struct Runtime {
     drivers: Drivers,
     senders: BTreeMap<LinkId, LinkSender>,
     shared: Arc<Shared>,
+    /// The graph's figures are older than what is known.
     graph_is_stale: bool,
+    /// More than figures changed: observers are called.
+    graph_changed: bool,
     changes: Vec<hedgerow_core::presence::Change>,
 }
 
@@ -117,6 +120,7 @@ pub(crate) fn start(start: Start) -> Mesh {
         senders: BTreeMap::new(),
         shared: shared.clone(),
         graph_is_stale: false,
+        graph_changed: false,
         changes: Vec::new(),
     };
     tokio::spawn(async move {
@@ -153,7 +157,14 @@ impl Runtime {
                         self.on_call(call);
                     }
                 }
-                () = self.shared.attention.notified() => self.on_attention(),
+                () = self.shared.attention.notified() => {
+                    // What a handle asked before it was dropped comes first.
+                    for _ in 0..CALLS {
+                        let Ok(call) = calls.try_recv() else { break };
+                        self.on_call(call);
+                    }
+                    self.on_attention();
+                }
                 () = sleep_until(timeout) => {
                     self.node.handle_input(self.clock.now(), Input::Timeout);
                 }
@@ -202,7 +213,7 @@ impl Runtime {
         let now = self.clock.now();
         if let Some(metadata) = self.shared.take_metadata() {
             self.node.set_metadata(now, views::body_of(&metadata));
-            self.graph_is_stale = true;
+            self.graph_changed = true;
         }
         self.desk.on_attention(now, &mut self.node);
     }
@@ -274,14 +285,14 @@ impl Runtime {
         views::log(&event);
         match event {
             Event::Presence(change) => {
-                self.graph_is_stale = true;
+                self.graph_changed = true;
                 self.changes.push(change);
             }
             Event::Bus(event) => self.desk.on_event(event),
             Event::Transport(transport, condition) => self.set_condition(transport, condition),
             Event::Overflow(_) => {
                 // What the lost events said is read from the state itself.
-                self.graph_is_stale = true;
+                self.graph_changed = true;
                 self.desk.on_overflow();
             }
             _ => {}
@@ -290,11 +301,15 @@ impl Runtime {
 
     /// Shows a changed graph to the handles.
     fn publish(&mut self) {
-        if !std::mem::take(&mut self.graph_is_stale) {
+        let changed = std::mem::take(&mut self.graph_changed);
+        if !std::mem::take(&mut self.graph_is_stale) && !changed {
             return;
         }
         let graph = views::graph(&self.node, self.clock.now());
         let before = self.shared.graph.send_replace(graph.clone());
+        if changed {
+            self.shared.revision.send_modify(|revision| *revision += 1);
+        }
         for change in self.changes.drain(..) {
             let change = views::change(&change, &graph, &before);
             // Without a reader there is nobody to tell.

@@ -286,6 +286,19 @@ async fn observers_see_the_graph_at_once_and_survive_their_own_panic() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn newer_figures_alone_do_not_call_observers() {
+    let (_medium, nodes) = line(Shape::slow_radio(), &["a", "b"]).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = calls.clone();
+    let _observer = nodes[0].presence().observe(move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+    });
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn changes_tell_of_peers_and_connections() {
     let medium = Medium::new();
     medium.connect("a", "b", Shape::lan()).unwrap();

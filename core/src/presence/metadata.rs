@@ -37,8 +37,10 @@ pub struct Bodies {
     /// Neighbours that asked for a body this node did not have.
     waiting: BTreeMap<BodyHash, BTreeSet<PeerKey>>,
     serving: BTreeMap<PeerKey, Vec<(BodyHash, u32)>>,
-    /// Bodies not fetched because the cache is full.
-    refused: u64,
+    /// Bodies not fetched because they are too large or the cache is full, and how often that
+    /// began.
+    refused: BTreeSet<BodyHash>,
+    refusals: u64,
 }
 
 #[derive(Debug)]
@@ -86,12 +88,13 @@ impl Bodies {
         self.held.retain(|hash, _| Some(*hash) == own || wanted.contains_key(hash));
         self.fetches.retain(|hash, _| wanted.contains_key(hash));
         self.waiting.retain(|hash, _| wanted.contains_key(hash));
+        self.refused.retain(|hash| wanted.contains_key(hash));
         for (hash, (owner, bytes)) in wanted {
             if self.held.contains_key(&hash) || self.fetches.contains_key(&hash) {
                 continue;
             }
             if bytes > METADATA_BYTES_MAX || self.bytes() + bytes > METADATA_CACHE_BYTES_MAX {
-                self.refused += 1;
+                self.refusals += u64::from(self.refused.insert(hash));
                 continue;
             }
             let fetching = Fetching { owner, bytes, received: Vec::new(), ask_at: now };
@@ -105,10 +108,10 @@ impl Bodies {
         held + self.fetches.values().map(|fetching| fetching.bytes).sum::<usize>()
     }
 
-    /// Bodies that were not fetched because the cache was full.
+    /// How many bodies were not fetched because they were too large or the cache was full.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.refused
+        self.refusals
     }
 
     /// The next question that is due.

@@ -32,7 +32,8 @@ impl Presence {
         self.shared.graph.borrow().local_peer.clone()
     }
 
-    /// Calls `callback` with the graph, at once and then after every change. Bursts of changes
+    /// Calls `callback` with the graph, at once and then after every change of a peer or a
+    /// connection; newer figures alone (round trip, rate) are no change. Bursts of changes
     /// make one call; see `presence.observer_coalesce_ms` in the configuration.
     ///
     /// The callback runs on a thread that may block. A slow one sees fewer graphs, a panicking

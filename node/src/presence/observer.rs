@@ -2,9 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::PresenceGraph;
@@ -21,12 +19,10 @@ pub struct PresenceObserver {
 
 impl PresenceObserver {
     pub(super) fn start(shared: &Arc<Shared>, callback: Callback) -> Self {
-        let graphs = shared.graph.subscribe();
-        let coalesce = shared.observer_coalesce;
         let shared = shared.clone();
         let task = tokio::spawn(async move {
             tokio::select! {
-                () = watch(graphs, callback, coalesce) => {}
+                () = watch(&shared, callback) => {}
                 () = shared.ended.cancelled() => {}
             }
         });
@@ -51,32 +47,26 @@ impl Drop for PresenceObserver {
     }
 }
 
-async fn watch(
-    mut graphs: watch::Receiver<PresenceGraph>,
-    mut callback: Callback,
-    coalesce: Duration,
-) {
-    let mut shown: Option<PresenceGraph> = None;
+async fn watch(shared: &Shared, mut callback: Callback) {
+    let mut revisions = shared.revision.subscribe();
     loop {
-        let graph = graphs.borrow_and_update().clone();
-        if shown.as_ref() != Some(&graph) {
-            shown = Some(graph.clone());
-            let called = tokio::task::spawn_blocking(move || {
-                // A panic is the callback's own affair; whatever state it keeps is its own too.
-                let call = AssertUnwindSafe(|| callback(graph));
-                if std::panic::catch_unwind(call).is_err() {
-                    tracing::warn!("a presence observer panicked, it will be called again");
-                }
-                callback
-            });
-            match called.await {
-                Ok(back) => callback = back,
-                // The runtime is shutting down.
-                Err(_) => return,
+        revisions.borrow_and_update();
+        let graph = shared.graph.borrow().clone();
+        let called = tokio::task::spawn_blocking(move || {
+            // A panic is the callback's own affair; whatever state it keeps is its own too.
+            let call = AssertUnwindSafe(|| callback(graph));
+            if std::panic::catch_unwind(call).is_err() {
+                tracing::warn!("a presence observer panicked, it will be called again");
             }
-            tokio::time::sleep(coalesce).await;
+            callback
+        });
+        match called.await {
+            Ok(back) => callback = back,
+            // The runtime is shutting down.
+            Err(_) => return,
         }
-        if graphs.changed().await.is_err() {
+        tokio::time::sleep(shared.observer_coalesce).await;
+        if revisions.changed().await.is_err() {
             return;
         }
     }

@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) observer_coalesce: Duration,
     calls: mpsc::Sender<Call>,
     pub(crate) graph: watch::Sender<PresenceGraph>,
+    /// Counts the changes of the graph that are more than newer figures.
+    pub(crate) revision: watch::Sender<u64>,
     pub(crate) changes: broadcast::Sender<Change>,
     pub(crate) transports: watch::Sender<Arc<[TransportStatus]>>,
     pub(crate) inbox: Inbox,
@@ -107,6 +109,7 @@ impl Shared {
             observer_coalesce: parts.config.presence.observer_coalesce(),
             calls: parts.calls,
             graph: watch::Sender::new(parts.graph),
+            revision: watch::Sender::new(0),
             changes: broadcast::Sender::new(CHANGES),
             transports: watch::Sender::new(transports),
             inbox: Inbox::new(&parts.config.bus),
