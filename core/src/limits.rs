@@ -63,6 +63,8 @@ pub const PEERS_MAX: usize = 4_096;
 /// edges.
 pub const ADVERT_BYTES_MAX: usize = 1_152;
 const _: () = assert!(ADVERT_BYTES_MAX < CONTROL_BYTES_MAX);
+/// Adverts of one owner: those of this version, and a few of kinds that a newer one brings.
+pub const ADVERTS_PER_OWNER_MAX: usize = 8;
 /// The largest body of a profile advert, in bytes (protocol 5.3).
 pub const PROFILE_BYTES_MAX: usize = 512;
 /// Edges in one adjacency.

@@ -197,6 +197,9 @@ impl Node {
                 self.on_link_events(now, link);
             }
         }
+        for neighbour in self.neighbours.values_mut() {
+            neighbour.sync.handle_timeout(now);
+        }
         self.judge_contests(now);
         self.bus.handle_timeout(now, &mut self.entropy);
         if now >= self.expire_at {

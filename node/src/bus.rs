@@ -67,7 +67,7 @@ pub struct StreamOptions {
     pub reliability: Reliability,
     /// The priority of all its messages.
     pub lane: Lane,
-    /// Shown to the other side before it accepts; at most 1 KiB.
+    /// Shown to the other side before it accepts; at most 768 bytes.
     pub arguments: Bytes,
 }
 

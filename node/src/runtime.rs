@@ -46,6 +46,9 @@ const FIGURES_INTERVAL: Duration = Duration::from_secs(2);
 /// How long goodbyes may take.
 const GOODBYE: Duration = Duration::from_millis(800);
 
+/// What the core's clock shows at the start: what was signed before has a time, too.
+const CLOCK_START: Duration = Duration::from_secs(24 * 3_600);
+
 /// The operating system's randomness.
 pub(crate) struct Entropic;
 
@@ -61,11 +64,12 @@ struct Clock(tokio::time::Instant);
 
 impl Clock {
     fn now(&self) -> Instant {
-        Instant::from_micros(u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX))
+        let elapsed = u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Instant::from_micros(elapsed) + CLOCK_START
     }
 
     fn at(&self, instant: Instant) -> tokio::time::Instant {
-        self.0 + Duration::from_micros(instant.as_micros())
+        self.0 + instant.since(Instant::EPOCH + CLOCK_START)
     }
 }
 

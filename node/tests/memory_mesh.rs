@@ -221,6 +221,21 @@ async fn a_stream_that_both_sides_finished_may_be_dropped_before_its_last_bytes_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_opening_that_nobody_awaits_any_more_is_reset() {
+    let (_medium, nodes) = line(Shape::lan(), &["a", "b"]).await;
+    let mut acceptor = nodes[1].bus().listen("t").await.unwrap();
+    let (bus, to) = (nodes[0].bus(), nodes[1].peer_key());
+    let opening =
+        tokio::spawn(async move { bus.open_stream(to, "t", Reliability::Reliable).await });
+    let candidate = acceptor.next().await.unwrap();
+    opening.abort();
+    assert!(opening.await.is_err());
+    let mut far = candidate.accept().await.unwrap();
+    let ended = far.next().await.unwrap_err();
+    assert_eq!(ended, StreamError::Ended(StreamEnd::Reset { code: 0 }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_candidate_that_nobody_decides_is_refused() {
     let (_medium, nodes) = line(Shape::lan(), &["a", "b"]).await;
     let mut acceptor = nodes[1].bus().listen("t").await.unwrap();

@@ -6,7 +6,10 @@ use core::ops::Bound;
 
 use super::AdvertId;
 use crate::id::{Address, PeerKey};
-use crate::limits::{ADJACENCY_LIFETIME, FLOORS_MAX, FORGET_AFTER, PEERS_MAX, VERIFICATIONS_PER_S};
+use crate::limits::{
+    ADJACENCY_LIFETIME, ADVERTS_PER_OWNER_MAX, FLOORS_MAX, FORGET_AFTER, PEERS_MAX,
+    VERIFICATIONS_PER_S,
+};
 use crate::network::Network;
 use crate::time::{Duration, Instant};
 use crate::wire::advert::{Adjacency, AdvertKind, Profile, SignedAdvert};
@@ -106,6 +109,9 @@ pub enum Refusal {
     /// It is older than its lifetime, or than what was forgotten.
     #[error("expired")]
     Expired,
+    /// Its owner has as many adverts as one peer may have.
+    #[error("too many adverts of one owner")]
+    TooMany,
     /// The tables are full and its owner is new.
     #[error("the table of peers is full")]
     Full,
@@ -185,6 +191,14 @@ impl Database {
             }
             Some(core::cmp::Ordering::Greater) => return Offer::Older(id),
             Some(core::cmp::Ordering::Less) | None => {}
+        }
+        let known_kind = !matches!(head.kind, AdvertKind::Unknown(_));
+        if known_kind && head.key != 0 {
+            return Offer::Refused(Refusal::Malformed);
+        }
+        let held = self.peers.get(&owner).map_or(0, |peer| peer.records.len());
+        if known.is_none() && !known_kind && held >= ADVERTS_PER_OWNER_MAX {
+            return Offer::Refused(Refusal::TooMany);
         }
         if self.floors.get(&id).is_some_and(|floor| (head.epoch, head.sequence) <= *floor) {
             return Offer::Refused(Refusal::Expired);
@@ -503,6 +517,23 @@ mod tests {
         assert_eq!(database.adjacency(&id.owner), None);
         copy.signed_age_s = 4 * 3_600;
         assert_eq!(database.offer(later, copy), Offer::Refused(Refusal::Expired));
+    }
+
+    #[test]
+    fn one_owner_has_few_adverts_and_one_profile() {
+        let (mut database, owner) = (database(), Owner::new(2));
+        for kind in 0..20 {
+            database.offer(NOW, owner.advert(AdvertKind::Unknown(100 + kind), 1, 1, b""));
+        }
+        assert_eq!(database.ids(None).count(), ADVERTS_PER_OWNER_MAX);
+        let profile = owner.advert(AdvertKind::Profile, 1, 1, b"");
+        assert!(matches!(database.offer(NOW, profile), Offer::Taken(_)), "never crowded out");
+        let mut second =
+            SignedAdvert::decode(owner.advert(AdvertKind::Profile, 1, 2, b"").advert).unwrap().head;
+        second.key = 7;
+        let advert = SignedAdvert::sign(&owner.identity, &owner.network, second, b"").bytes;
+        let copy = AdvertCopy { signed_age_s: 0, reachable_age_s: 0, advert };
+        assert_eq!(database.offer(NOW, copy), Offer::Refused(Refusal::Malformed));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::limits::{ADJACENCY_COALESCE, ADJACENCY_REFRESH, ADVERT_BYTES_MAX, EDG
 use crate::local::Local;
 use crate::time::{Duration, Instant, earliest};
 use crate::wire::advert::{Adjacency, AdvertHead, AdvertKind, Edge, Profile, SignedAdvert};
+use crate::wire::control::Stamp;
 
 /// A change of cost alone is signed at most this often.
 const COST_INTERVAL: Duration = Duration::from_secs(10);
@@ -140,6 +141,12 @@ impl Own {
         self.adjacency.due = due.map(|due| due.max(self.duplicate.hold_until));
     }
 
+    /// Whether a stamp speaks of a version that this run has not signed.
+    #[must_use]
+    pub fn is_below(&self, stamp: &Stamp) -> bool {
+        (stamp.epoch, stamp.sequence) > (self.epoch, self.sequence)
+    }
+
     /// A neighbour holds a version of this node's own adverts.
     pub fn on_heard(
         &mut self,
@@ -228,7 +235,7 @@ impl Own {
     }
 
     fn sign(&mut self, local: &Local, kind: AdvertKind, body: &[u8]) -> SignedAdvert {
-        self.sequence += 1;
+        self.sequence = self.sequence.saturating_add(1);
         let head = AdvertHead {
             owner: *local.peer_key().as_bytes(),
             kind,

@@ -33,6 +33,8 @@ pub struct Sync {
     /// Owners whose adverts could not be checked in time, to be asked for again.
     again: BTreeSet<Address>,
     again_at: Instant,
+    /// It is time to ask.
+    again_due: bool,
 }
 
 /// How long to wait before asking again for an advert that could not be checked in time.
@@ -66,6 +68,7 @@ impl Sync {
             known: BTreeSet::new(),
             again: BTreeSet::new(),
             again_at: Instant::EPOCH,
+            again_due: false,
         }
     }
 
@@ -112,9 +115,11 @@ impl Sync {
                 self.dirty.insert(id);
             }
             Offer::Busy { owner } => {
+                if self.again.is_empty() {
+                    self.again_at = now + AGAIN_AFTER;
+                }
                 if self.again.len() < AGAIN_MAX {
                     self.again.insert(owner);
-                    self.again_at = now + AGAIN_AFTER;
                 }
             }
             Offer::Mine { .. } | Offer::Refused(_) => {}
@@ -163,16 +168,19 @@ impl Sync {
 
     /// Whether there is something to send.
     #[must_use]
-    pub fn wants_transmit(&self, now: Instant) -> bool {
-        matches!(self.summary, SummaryOut::From(_))
-            || self.has_adverts()
-            || self.next_timeout().is_some_and(|at| at <= now)
+    pub fn wants_transmit(&self) -> bool {
+        matches!(self.summary, SummaryOut::From(_)) || self.has_adverts() || self.again_due
+    }
+
+    /// Makes due what was put off.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.again_due |= !self.again.is_empty() && now >= self.again_at;
     }
 
     /// When there will be something to send without further input.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        (!self.again.is_empty()).then_some(self.again_at)
+        (!self.again.is_empty() && !self.again_due).then_some(self.again_at)
     }
 
     fn has_adverts(&self) -> bool {
@@ -191,10 +199,11 @@ impl Sync {
         if let SummaryOut::From(from) = self.summary {
             return self.next_summary(database, from, room);
         }
-        if now >= self.again_at
+        if self.again_due
             && room >= 8 + ENVELOPE_BYTES_MAX
             && let Some(owner) = self.again.pop_first()
         {
+            self.again_due = !self.again.is_empty();
             return Some(Control::Want(owner));
         }
         while self.has_adverts() {
@@ -377,6 +386,8 @@ mod tests {
         let owner = Identity::generate(&mut Seeded(9)).peer_key().address();
         a.sync.on_offer(Instant::EPOCH, Offer::Busy { owner });
         assert_eq!(a.sync.next_timeout(), Some(NOW));
+        a.sync.handle_timeout(NOW);
+        assert_eq!(a.sync.next_timeout(), None, "due, not in the past");
         settle(&mut a, &mut b, 1_280);
         assert_eq!(b.sent, 2, "sent again though it was sent before");
         assert_eq!(a.sync.next_timeout(), None);

@@ -10,7 +10,7 @@ use crate::dial::{Candidacy, DialOrder, Failure, Standing, keeps_first};
 use crate::event::Event;
 use crate::id::{LinkId, PeerKey, TransportId};
 use crate::io::{LinkOrigin, LinkUp, TransportCommand};
-use crate::limits::{DIAL_BACKOFF_MAX, HANDSHAKES_PENDING_MAX};
+use crate::limits::{DIAL_BACKOFF_MAX, HANDSHAKES_PENDING_MAX, PEERS_MAX};
 use crate::link::{Established, HandshakeFailure, Link, LinkEnd, LinkEvent};
 use crate::time::{Duration, Instant};
 use crate::wire::control::{AdvertCopy, CloseCode, Control};
@@ -90,6 +90,15 @@ impl Node {
         }
         let rival = self.links_of(key).find(|(other, _)| other.transport == link.transport);
         let rival = rival.map(|(other, _)| other);
+        if self
+            .neighbours
+            .get(&key)
+            .is_some_and(|n| n.instance == instance && rival.is_some() && n.contest.is_some())
+        {
+            // Two links stand already and one of them goes: a third one has no case.
+            self.close(now, link, CloseCode::Duplicate, Duration::ZERO);
+            return;
+        }
         if rival.is_none() && !self.dialer.has_room(link.transport) {
             self.counters.turned_away += 1;
             self.close(now, link, CloseCode::AtCapacity, DIAL_BACKOFF_MAX);
@@ -197,7 +206,6 @@ impl Node {
             return;
         };
         let Some(neighbour) = self.neighbours.get_mut(&peer.key) else { return };
-        let was_active = neighbour.active() == Some(link);
         neighbour.links.retain(|other| *other != link);
         if neighbour.contest.is_some_and(|c| c.older == link || c.newer == link) {
             neighbour.contest = None;
@@ -205,10 +213,9 @@ impl Node {
         self.bus.handle_link_gone(link);
         self.stale.links(now);
         if !neighbour.links.is_empty() {
-            if was_active {
-                // What this link carried last may not have arrived.
-                neighbour.sync.restart(&self.database);
-            }
+            // What this link carried last may not have arrived, and the other side may know this
+            // node by another link only.
+            neighbour.sync.restart(&self.database);
             return;
         }
         if let Some(mut neighbour) = self.neighbours.remove(&peer.key) {
@@ -249,6 +256,9 @@ impl Node {
         }
         self.dialer.handle_link_down(now, &mut self.entropy, link.transport, link, failure);
         if let Some(peer) = peer {
+            if self.last_close.len() >= PEERS_MAX {
+                self.last_close.pop_first();
+            }
             self.last_close.insert((peer, link.transport), end.clone());
         }
         self.outputs.event(Event::LinkDown { link, peer, endpoint: entry.endpoint, end });
@@ -260,10 +270,10 @@ impl Node {
         match message {
             Control::Summary(summary) => {
                 let own = self.local.address();
-                for stamp in neighbour.sync.on_summary(&self.database, own, &summary) {
-                    let version = (stamp.epoch, stamp.sequence, stamp.hash);
-                    let heard = self.own.on_heard(now, &self.local, version, None);
-                    self.on_heard(heard);
+                let mine = neighbour.sync.on_summary(&self.database, own, &summary);
+                // A stamp proves nothing; the signed advert behind it does.
+                if mine.iter().any(|stamp| self.own.is_below(stamp)) {
+                    self.tell(peer.key, &Control::Want(own));
                 }
             }
             Control::Advert(copy) => self.on_advert(now, peer.key, copy),

@@ -90,7 +90,12 @@ impl Bodies {
         self.waiting.retain(|hash, _| wanted.contains_key(hash));
         self.refused.retain(|hash| wanted.contains_key(hash));
         for (hash, (owner, bytes)) in wanted {
-            if self.held.contains_key(&hash) || self.fetches.contains_key(&hash) {
+            if let Some(fetching) = self.fetches.get_mut(&hash) {
+                // The first owner may have left; whoever has it now leads the way.
+                fetching.owner = owner;
+                continue;
+            }
+            if self.held.contains_key(&hash) {
                 continue;
             }
             if bytes > METADATA_BYTES_MAX || self.bytes() + bytes > METADATA_CACHE_BYTES_MAX {

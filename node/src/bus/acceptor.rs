@@ -96,7 +96,7 @@ impl Candidate {
         self.accept_with(Bytes::new()).await
     }
 
-    /// Accepts the stream with arguments for the other side, at most 1 KiB.
+    /// Accepts the stream with arguments for the other side, at most 768 bytes.
     ///
     /// # Errors
     /// [`OpenError::Ended`] when it is gone already, or the arguments are too long.

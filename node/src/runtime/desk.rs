@@ -319,8 +319,11 @@ impl Desk {
             BusEvent::StreamOpened { id, args } => {
                 if let Some(slot) = self.streams.get_mut(&id)
                     && let Some(reply) = slot.opening.take()
+                    && reply.send(Ok(slot.opened(node, now, id, args))).is_err()
                 {
-                    let _ = reply.send(Ok(slot.opened(node, now, id, args)));
+                    // Nobody waits for it any more.
+                    self.streams.remove(&id);
+                    let _ = node.with_bus(now, |bus, _| bus.stream_reset(now, id, 0));
                 }
             }
             BusEvent::StreamReadable { id } => self.fill(now, node, id),
@@ -408,7 +411,8 @@ impl Desk {
             let Some(incoming) = next else { break };
             let id = incoming.id;
             let reliable = incoming.reliability == bus::Reliability::Reliable;
-            let taken = inbox.push(Message::from_core(incoming));
+            let waits = inbox.when_full == WhenFull::Wait;
+            let taken = inbox.push(Message::from_core(incoming), waits);
             if !reliable {
                 continue;
             }

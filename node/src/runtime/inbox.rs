@@ -52,17 +52,18 @@ impl Inbox {
         room
     }
 
-    /// Puts a message in.
+    /// Puts a message in. What was `admitted` because there was room for anything goes in
+    /// whatever its size; so does one that finds the inbox empty, so that a message larger than
+    /// the inbox can be delivered at all.
     ///
     /// # Errors
-    /// The message, when there is no room. An empty inbox takes a message of any size, so that
-    /// one larger than the inbox can be delivered at all.
-    pub(super) fn push(&self, message: Message) -> Result<(), Message> {
+    /// The message, when there is no room.
+    pub(super) fn push(&self, message: Message, admitted: bool) -> Result<(), Message> {
         let mut state = self.state();
         let bytes = message.data.len();
         let fits =
             state.messages.len() < self.messages_max && state.bytes + bytes <= self.bytes_max;
-        if !fits && !state.messages.is_empty() {
+        if !fits && !admitted && !state.messages.is_empty() {
             return Err(message);
         }
         state.bytes += bytes;
@@ -138,19 +139,28 @@ mod tests {
     #[test]
     fn it_is_bounded_in_number_and_in_bytes() {
         let inbox = inbox();
-        assert!(inbox.push(message(60)).is_ok());
-        assert!(inbox.push(message(41)).is_err());
-        assert!(inbox.push(message(40)).is_ok());
+        assert!(inbox.push(message(60), false).is_ok());
+        assert!(inbox.push(message(41), false).is_err());
+        assert!(inbox.push(message(40), false).is_ok());
         assert!(!inbox.has_room());
-        assert!(inbox.push(message(0)).is_ok());
-        assert!(inbox.push(message(0)).is_err());
+        assert!(inbox.push(message(0), false).is_ok());
+        assert!(inbox.push(message(0), false).is_err());
+    }
+
+    #[test]
+    fn what_was_admitted_goes_in_whatever_its_size() {
+        let inbox = inbox();
+        assert!(inbox.push(message(60), true).is_ok());
+        assert!(inbox.has_room());
+        assert!(inbox.push(message(60), true).is_ok());
+        assert!(!inbox.has_room());
     }
 
     #[test]
     fn an_empty_inbox_takes_one_message_of_any_size() {
         let inbox = inbox();
-        assert!(inbox.push(message(1_000)).is_ok());
-        assert!(inbox.push(message(1)).is_err());
+        assert!(inbox.push(message(1_000), false).is_ok());
+        assert!(inbox.push(message(1), false).is_err());
     }
 
     #[tokio::test]
@@ -158,10 +168,10 @@ mod tests {
         let inbox = inbox();
         let told = std::cell::Cell::new(0);
         let room = || told.set(told.get() + 1);
-        inbox.push(message(100)).unwrap();
+        inbox.push(message(100), false).unwrap();
         inbox.next(room).await.unwrap();
         assert_eq!(told.get(), 0);
-        inbox.push(message(100)).unwrap();
+        inbox.push(message(100), false).unwrap();
         assert!(!inbox.has_room());
         inbox.next(room).await.unwrap();
         assert_eq!(told.get(), 1);
@@ -170,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn what_arrived_before_the_end_is_still_taken() {
         let inbox = inbox();
-        inbox.push(message(1)).unwrap();
+        inbox.push(message(1), false).unwrap();
         inbox.close();
         assert!(inbox.next(|| ()).await.is_some());
         assert!(inbox.next(|| ()).await.is_none());
