@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+#[path = "tidy/promises.rs"]
+mod promises;
 #[path = "tidy/scan.rs"]
 mod scan;
 #[path = "tidy/tree.rs"]
