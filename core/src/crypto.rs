@@ -4,6 +4,7 @@
 //! them is decided here and can change here in one commit.
 
 pub mod aead;
+pub mod cipher;
 pub mod hash;
 pub mod noise;
 pub(crate) mod sign;

@@ -19,7 +19,7 @@ pub struct Local {
     pub instance: Instance,
     /// The boot epoch of this run, persisted before it is used here.
     pub epoch: BootEpoch,
-    /// The cipher.
+    /// The ciphers.
     pub aead: Arc<dyn AeadProvider>,
 }
 

@@ -22,6 +22,7 @@ use crate::advert::{Database, Own};
 use crate::bus::Bus;
 use crate::config::NodeConfig;
 use crate::counters::Counters;
+use crate::crypto::cipher::Ciphers;
 use crate::dial::Dialer;
 use crate::entropy::Entropy;
 use crate::event::{Event, Output};
@@ -33,7 +34,7 @@ use crate::local::Local;
 use crate::presence::{Bodies, Presence, body_hash};
 use crate::route::Table;
 use crate::time::{Duration, Instant, earliest};
-use crate::wire::advert::{Abilities, Profile};
+use crate::wire::advert::Profile;
 use crate::wire::connection_type::cut;
 use crate::wire::control::CloseCode;
 use crate::wire::handshake::Versions;
@@ -102,7 +103,7 @@ impl Node {
         let profile = Profile {
             binding: StaticBinding::Converted,
             versions: Versions::OURS,
-            abilities: Abilities(config.abilities.0 | Abilities::CHACHA20_POLY1305),
+            abilities: config.abilities.with_ciphers(Ciphers::of(local.aead.as_ref())),
             device_name: cut(&config.device_name, DEVICE_NAME_BYTES_MAX).into(),
             os: config.os,
             sdk_version: cut(&config.sdk_version, SDK_VERSION_BYTES_MAX).into(),

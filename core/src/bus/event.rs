@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 pub use super::frame::Reliability;
 use super::reason::{Outcome, SessionEnd, StreamEnd};
+use crate::crypto::cipher::Cipher;
 use crate::id::PeerKey;
 use crate::io::Lane;
 
@@ -53,6 +54,8 @@ pub enum BusEvent {
     SessionUp {
         /// With whom.
         peer: PeerKey,
+        /// What seals it.
+        cipher: Cipher,
     },
     /// A session ended.
     SessionDown {

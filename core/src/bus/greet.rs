@@ -309,9 +309,9 @@ impl Bus {
         self.indices.insert(keys.local_index, key);
         self.cx.counters.handshakes_completed += 1;
         let Some(session) = &mut peer.session else { return };
-        let old = session.old_index();
+        let (old, cipher) = (session.old_index(), keys.cipher());
         if session.take_keys(&mut self.cx, now, hello, keys) {
-            self.cx.events.push(super::BusEvent::SessionUp { peer: key });
+            self.cx.events.push(super::BusEvent::SessionUp { peer: key, cipher });
         } else {
             self.cx.counters.rekeys += 1;
             if let Some(index) = old {

@@ -8,8 +8,9 @@ use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 
 use super::config::{BusConfig, Local};
-use super::seal::{CHACHA20_POLY1305, Indices, Keys};
+use super::seal::{Indices, Keys};
 use crate::crypto::aead::{TAG_BYTES, Tag};
+use crate::crypto::cipher::Ciphers;
 use crate::crypto::noise::{Handshake, Role, Start};
 use crate::entropy::Entropy;
 use crate::id::{Address, Instance, PeerKey};
@@ -27,8 +28,9 @@ pub(super) struct Hello {
     pub(super) session: u64,
     pub(super) message_bytes_max: u32,
     pub(super) unreliable_bytes_max: u32,
-    /// Bit set of ciphers; message 2 has the one bit that was chosen.
-    pub(super) ciphers: u8,
+    /// What the sender offers. Both ends offer all they have, whatever an advert says: adverts
+    /// may be stale, and these two sets are authenticated and settle it.
+    pub(super) ciphers: Ciphers,
 }
 
 /// What message 1 shows before its Noise message.
@@ -58,7 +60,7 @@ impl Hello {
             session,
             message_bytes_max: size(config.message_bytes_max),
             unreliable_bytes_max: size(config.unreliable_bytes_max),
-            ciphers: CHACHA20_POLY1305,
+            ciphers: Ciphers::of(local.aead.as_ref()),
         }
     }
 
@@ -69,7 +71,7 @@ impl Hello {
     /// Later builds may append fields.
     fn decode(bytes: &[u8]) -> Result<Self, Refused> {
         let (hello, _) = postcard::take_from_bytes::<Self>(bytes).map_err(|_| Refused)?;
-        if hello.ciphers & CHACHA20_POLY1305 == 0 || hello.index == 0 {
+        if !hello.ciphers.is_valid() || hello.index == 0 {
             return Err(Refused);
         }
         Ok(hello)
@@ -142,7 +144,8 @@ impl Initiation {
         answer: &Hello,
     ) -> Keys {
         let indices = Indices { local: self.hello.index, remote: answer.index };
-        Keys::new(local, peer.address(), &self.handshake.finish(), indices, now)
+        let cipher = self.hello.ciphers.agree(answer.ciphers);
+        Keys::new(local, peer.address(), cipher, &self.handshake.finish(), indices, now)
     }
 }
 
@@ -191,7 +194,9 @@ impl Call {
     pub(super) fn answer(mut self, now: Instant, local: &Local, hello: &Hello) -> (Message, Keys) {
         let noise = self.handshake.write(&hello.encode());
         let indices = Indices { local: hello.index, remote: self.hello.index };
-        let keys = Keys::new(local, self.peer.address(), &self.handshake.finish(), indices, now);
+        let cipher = hello.ciphers.agree(self.hello.ciphers);
+        let noise_keys = self.handshake.finish();
+        let keys = Keys::new(local, self.peer.address(), cipher, &noise_keys, indices, now);
         (message(&[], &noise), keys)
     }
 }

@@ -1,10 +1,12 @@
 //! The seal of session packets (protocol 8.3).
 
-use alloc::boxed::Box;
 use core::fmt;
 
+use zeroize::Zeroizing;
+
 use super::config::Local;
-use crate::crypto::aead::{Aead, SealBroken, Tag};
+use crate::crypto::aead::{SealBroken, Tag};
+use crate::crypto::cipher::{Cipher, Keyed};
 use crate::crypto::hash::{Domain, digest};
 use crate::crypto::noise;
 use crate::id::Address;
@@ -12,13 +14,10 @@ use crate::io::Lane;
 use crate::limits::VERSION_HIGHEST;
 use crate::time::Instant;
 
-/// The cipher that every build has: ChaCha20-Poly1305.
-pub(super) const CHACHA20_POLY1305: u8 = 1;
-
 /// The keys of one handshake, and the numbers that name them.
 pub(super) struct Keys {
-    send: Box<dyn Aead>,
-    receive: Box<dyn Aead>,
+    send: Keyed,
+    receive: Keyed,
     pub(super) local_index: u32,
     pub(super) remote_index: u32,
     pub(super) phase: bool,
@@ -30,7 +29,10 @@ pub(super) struct Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys").field("local_index", &self.local_index).finish_non_exhaustive()
+        f.debug_struct("Keys")
+            .field("local_index", &self.local_index)
+            .field("cipher", &self.cipher())
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,14 +71,19 @@ impl Keys {
     pub(super) fn new(
         local: &Local,
         remote: Address,
+        cipher: Cipher,
         keys: &noise::Keys,
         indices: Indices,
         now: Instant,
     ) -> Self {
-        let labelled = |key: &[u8; 32]| digest(Domain::SessionKey, &[&[CHACHA20_POLY1305], key]);
+        // The label keeps a key of one cipher from ever being used with the other.
+        let keyed = |key: &[u8; 32]| {
+            let key = Zeroizing::new(digest(Domain::SessionKey, &[&[cipher.code()], key]));
+            Keyed::new(local.aead.as_ref(), cipher, &key)
+        };
         Self {
-            send: local.aead.chacha20_poly1305(&labelled(&keys.send)),
-            receive: local.aead.chacha20_poly1305(&labelled(&keys.receive)),
+            send: keyed(&keys.send),
+            receive: keyed(&keys.receive),
             local_index: indices.local,
             remote_index: indices.remote,
             phase: false,
@@ -85,6 +92,10 @@ impl Keys {
             local: local.identity.peer_key().address(),
             remote,
         }
+    }
+
+    pub(super) const fn cipher(&self) -> Cipher {
+        self.send.cipher()
     }
 
     pub(super) fn seal(&mut self, number: u64, lane: Lane, data: &mut [u8]) -> Tag {
@@ -102,5 +113,63 @@ impl Keys {
     ) -> Result<(), SealBroken> {
         let associated = associated(self.remote, self.local, self.local_index, number, lane);
         self.receive.open(nonce(number, lane), &associated, data, tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::sync::Arc;
+
+    use super::*;
+    use crate::crypto::aead::{Aead, AeadProvider, Portable};
+    use crate::entropy::tests::Seeded;
+    use crate::id::Instance;
+    use crate::identity::Identity;
+    use crate::network::Network;
+
+    /// Both ciphers are one: only keys and nonces tell them apart.
+    struct Same;
+
+    impl AeadProvider for Same {
+        fn chacha20_poly1305(&self, key: &[u8; 32]) -> Box<dyn Aead> {
+            Portable.chacha20_poly1305(key)
+        }
+
+        fn aes_256_gcm(&self, key: &[u8; 32]) -> Option<Box<dyn Aead>> {
+            Some(Portable.chacha20_poly1305(key))
+        }
+    }
+
+    #[test]
+    fn the_label_of_a_key_names_its_cipher() {
+        let local = Local {
+            identity: Identity::generate(&mut Seeded(1)),
+            network: Network::open("test").unwrap(),
+            instance: Instance::from_bytes([1; 8]),
+            epoch: 1,
+            aead: Arc::new(Same),
+        };
+        let remote = Address::from_bytes([2; 8]);
+        let noise = noise::Keys {
+            send: Zeroizing::new([3; 32]),
+            receive: Zeroizing::new([4; 32]),
+            hash: [5; 32],
+        };
+        let indices = Indices { local: 6, remote: 7 };
+        for (cipher, code, nonce) in [
+            (Cipher::ChaCha20Poly1305, 1, *b"\0\0\0\0\x09\0\0\0\0\0\0\x80"),
+            (Cipher::Aes256Gcm, 2, *b"\0\0\0\0\x80\0\0\0\0\0\0\x09"),
+        ] {
+            let mut keys = Keys::new(&local, remote, cipher, &noise, indices, Instant::EPOCH);
+            let mut sealed = *b"text";
+            let tag = keys.seal(9, Lane::Normal, &mut sealed);
+            let key = digest(Domain::SessionKey, &[&[code], &[3; 32]]);
+            let mut expected = *b"text";
+            let associated = associated(local.address(), remote, 7, 9, Lane::Normal);
+            let aead = Portable.chacha20_poly1305(&key);
+            assert_eq!(aead.seal(&nonce, &associated, &mut expected), tag);
+            assert_eq!(expected, sealed);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Two Bus machines, a virtual clock and a bad pipe between them.
 
+mod ciphers;
 mod lifecycle;
 mod messages;
 mod paths;

@@ -1,12 +1,12 @@
 //! The seal of a stream-shaped link: a counter in sending order is the nonce (protocol 4.1).
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::{Buf, BytesMut};
 
-use crate::crypto::aead::{Aead, AeadProvider, SealBroken, TAG_BYTES, Tag};
+use crate::crypto::aead::{AeadProvider, SealBroken, TAG_BYTES, Tag};
+use crate::crypto::cipher::{Cipher, Keyed};
 use crate::crypto::noise::Keys;
 use crate::wire::frame::{DataFrame, PREFIX_BYTES, Prefix};
 use crate::wire::lane::Lane;
@@ -19,7 +19,7 @@ pub(super) struct Seals {
 }
 
 struct Direction {
-    aead: Box<dyn Aead>,
+    key: Keyed,
     counter: u64,
 }
 
@@ -42,15 +42,18 @@ impl Direction {
 
 impl Seals {
     pub(super) fn new(aead: &dyn AeadProvider, keys: &Keys) -> Self {
-        let direction =
-            |key: &[u8; 32]| Direction { aead: aead.chacha20_poly1305(key), counter: 0 };
+        // Headers are too short for another cipher to matter.
+        let direction = |key: &[u8; 32]| Direction {
+            key: Keyed::new(aead, Cipher::ChaCha20Poly1305, key),
+            counter: 0,
+        };
         Self { send: direction(&keys.send), receive: direction(&keys.receive) }
     }
 
     /// Appends a sealed control frame with `messages` to `out`.
     pub(super) fn seal_control(&mut self, lane: Lane, messages: &mut [u8], out: &mut Vec<u8>) {
         let prefix = Prefix { lane, data: false, length: messages.len() + TAG_BYTES }.encode();
-        let tag = self.send.aead.seal(self.send.counter, &prefix, messages);
+        let tag = self.send.key.seal(self.send.counter, &prefix, messages);
         self.send.counter += 1;
         out.extend_from_slice(&prefix);
         out.extend_from_slice(messages);
@@ -62,7 +65,7 @@ impl Seals {
         let prefix = frame.prefix().encode();
         let mut header = frame.header.encode();
         let nonce = self.send.next();
-        let tag = self.send.aead.seal(nonce, &associated(prefix, &frame.tag), &mut header);
+        let tag = self.send.key.seal(nonce, &associated(prefix, &frame.tag), &mut header);
         out.extend_from_slice(&prefix);
         out.extend_from_slice(&header);
         out.extend_from_slice(&tag);
@@ -80,7 +83,7 @@ impl Seals {
         let tag = *tag;
         sealed.truncate(sealed.len() - TAG_BYTES);
         let nonce = self.receive.next();
-        self.receive.aead.open(nonce, &prefix.encode(), &mut sealed, &tag)?;
+        self.receive.key.open(nonce, &prefix.encode(), &mut sealed, &tag)?;
         Ok(sealed)
     }
 
@@ -95,7 +98,7 @@ impl Seals {
         let tag: Tag = chunk(&mut sealed)?;
         let nonce = self.receive.next();
         let associated = associated(prefix.encode(), &tag);
-        self.receive.aead.open(nonce, &associated, &mut header, &header_tag)?;
+        self.receive.key.open(nonce, &associated, &mut header, &header_tag)?;
         let header = RoutingHeader::decode(&header);
         Ok(DataFrame { lane: prefix.lane, header, tag, payload: sealed })
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connection_type::ConnectionType;
 use super::handshake::Versions;
+use crate::crypto::cipher::Ciphers;
 use crate::crypto::hash::{self, Domain};
 use crate::crypto::sign::SIGNATURE_BYTES;
 use crate::id::{Address, BootEpoch, Instance, PeerKey};
@@ -166,8 +167,16 @@ pub struct Abilities(pub u32);
 impl Abilities {
     /// Sessions sealed with ChaCha20-Poly1305. Every peer can.
     pub const CHACHA20_POLY1305: u32 = 1;
+    /// Sessions sealed with AES-256-GCM. It tells; the session's handshake decides.
+    pub const AES_256_GCM: u32 = 1 << 1;
     /// A bridge out of the mesh.
     pub const GATEWAY: u32 = 1 << 8;
+
+    /// The same with these ciphers and no others: their bits are those of the handshake.
+    pub(crate) const fn with_ciphers(self, ciphers: Ciphers) -> Self {
+        let all = Self::CHACHA20_POLY1305 | Self::AES_256_GCM;
+        Self(self.0 & !all | ciphers.bits() as u32)
+    }
 
     /// Whether all bits of `abilities` are set.
     #[must_use]
@@ -255,6 +264,7 @@ impl Adjacency {
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use crate::crypto::aead::Portable;
     use crate::entropy::tests::Seeded;
 
     fn head(identity: &Identity) -> AdvertHead {
@@ -323,6 +333,13 @@ mod tests {
             metadata_bytes: 131_072,
         };
         assert_eq!(Profile::decode(&profile.encode()), Some(profile));
+    }
+
+    #[test]
+    fn a_host_does_not_claim_a_cipher_that_its_provider_lacks() {
+        let gateway = Abilities(Abilities::GATEWAY | Abilities::AES_256_GCM);
+        let told = gateway.with_ciphers(Ciphers::of(&Portable));
+        assert_eq!(told.0, Abilities::GATEWAY | Abilities::CHACHA20_POLY1305);
     }
 
     #[test]

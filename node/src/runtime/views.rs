@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hedgerow_core::bus::BusEvent;
 use hedgerow_core::event::Event;
 use hedgerow_core::id::PeerKey;
 use hedgerow_core::link::LinkEnd;
@@ -142,6 +143,9 @@ pub(super) fn log(event: &Event) {
         }
         Event::Overflow(lost) => tracing::warn!(lost, "events were lost, looking again"),
         Event::Presence(change) => tracing::debug!(?change, "presence"),
+        Event::Bus(BusEvent::SessionUp { peer, cipher }) => {
+            tracing::debug!(%peer, ?cipher, "session up");
+        }
         Event::Bus(event) => tracing::trace!(?event, "bus"),
         _ => {}
     }
