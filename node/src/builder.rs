@@ -1,14 +1,15 @@
 //! How a node is made.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use hedgerow_core::crypto::aead::Portable;
 use hedgerow_core::id::Instance;
 use hedgerow_core::identity::Identity;
 use hedgerow_core::local::Local;
 use hedgerow_core::network::{InvalidNetworkName, Network, NetworkSecret};
 use hedgerow_driver::Driver;
 
+use crate::cipher::{self, AeadProvider};
 use crate::config::{Config, ConfigError};
 use crate::home::{Home, HomeError, load_network_secret};
 use crate::mesh::Mesh;
@@ -24,6 +25,7 @@ pub struct MeshBuilder {
     home: Option<Home>,
     metadata: Metadata,
     drivers: Vec<Box<dyn Driver>>,
+    ciphers: Option<Arc<dyn AeadProvider>>,
 }
 
 /// Why a node could not start.
@@ -122,6 +124,29 @@ impl MeshBuilder {
         self
     }
 
+    /// Sets what seals links and sessions, over [`crate::cipher`]'s choice.
+    ///
+    /// ```
+    /// use hedgerow::Mesh;
+    /// use hedgerow::cipher::{Aead, AeadProvider, Portable};
+    ///
+    /// /// Where code of another language must stay out: pure Rust, and never AES.
+    /// struct PureRust;
+    ///
+    /// impl AeadProvider for PureRust {
+    ///     fn chacha20_poly1305(&self, key: &[u8; 32]) -> Box<dyn Aead> {
+    ///         Portable.chacha20_poly1305(key)
+    ///     }
+    /// }
+    ///
+    /// let builder = Mesh::builder().ciphers(PureRust);
+    /// ```
+    #[must_use]
+    pub fn ciphers(mut self, provider: impl AeadProvider + 'static) -> Self {
+        self.ciphers = Some(Arc::new(provider));
+        self
+    }
+
     /// Switches the local network off.
     #[must_use]
     pub fn without_lan(mut self) -> Self {
@@ -169,7 +194,7 @@ impl MeshBuilder {
             network,
             instance: Instance::from_bytes(instance),
             epoch,
-            aead: std::sync::Arc::new(Portable),
+            aead: self.ciphers.unwrap_or_else(cipher::fastest),
         };
         let mut drivers = self.drivers;
         let listen_addresses = add_lan(&config, &mut drivers);

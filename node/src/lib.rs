@@ -5,6 +5,7 @@
 //! - [`bus`]: messages and streams
 //! - [`config`]: what a node is told
 //! - [`home`]: where a node keeps its key
+//! - [`cipher`]: what seals it all
 //! - [`driver`]: how to bring a transport of one's own
 //! - [`memory`]: links inside one process, for tests and demonstrations
 
@@ -12,6 +13,7 @@
 
 mod builder;
 pub mod bus;
+pub mod cipher;
 pub mod config;
 pub mod home;
 mod links;
