@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::crypto::hash::Domain;
 use crate::crypto::sign;
 use crate::entropy::{self, Entropy};
-use crate::id::PeerKey;
+use crate::id::{Address, PeerKey};
 
 /// A node's identity: an Ed25519 key pair, and the X25519 secret that follows from it.
 #[derive(Clone)]
@@ -16,6 +16,8 @@ pub struct Identity {
     seed: Zeroizing<[u8; 32]>,
     noise_secret: Zeroizing<[u8; 32]>,
     peer_key: PeerKey,
+    /// Follows from the key by a hash; every packet shows it.
+    address: Address,
 }
 
 /// Why a seed is not an identity.
@@ -43,10 +45,12 @@ impl Identity {
         if !sign::is_valid_public(&public) {
             return Err(UnusableSeed);
         }
+        let peer_key = PeerKey::from_checked(public);
         Ok(Self {
             seed: Zeroizing::new(*seed),
             noise_secret: sign::x25519_secret(seed),
-            peer_key: PeerKey::from_checked(public),
+            peer_key,
+            address: peer_key.address(),
         })
     }
 
@@ -54,6 +58,12 @@ impl Identity {
     #[must_use]
     pub fn peer_key(&self) -> PeerKey {
         self.peer_key
+    }
+
+    /// The address of the public half, without computing it again.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.address
     }
 
     /// The 32-byte seed, to store it. Whoever has it is this peer.

@@ -33,7 +33,7 @@ impl Local {
     /// This node's address.
     #[must_use]
     pub fn address(&self) -> Address {
-        self.peer_key().address()
+        self.identity.address()
     }
 }
 

@@ -61,7 +61,7 @@ impl Bus {
             key_phase: false,
             hop_limit: path.map_or(HOP_LIMIT_SLACK, |path| path.hop_limit),
             lifetime_ms: RoutingHeader::lifetime(FRAME_LIFETIME),
-            source: self.cx.local.identity.peer_key().address(),
+            source: self.cx.local.address(),
             destination: to.address(),
             session,
             packet_low: 0,

@@ -23,8 +23,8 @@ pub(super) struct Keys {
     pub(super) phase: bool,
     pub(super) made: Instant,
     pub(super) sealed: u64,
-    local: Address,
-    remote: Address,
+    pub(super) local: Address,
+    pub(super) remote: Address,
 }
 
 impl fmt::Debug for Keys {
@@ -89,7 +89,7 @@ impl Keys {
             phase: false,
             made: now,
             sealed: 0,
-            local: local.identity.peer_key().address(),
+            local: local.address(),
             remote,
         }
     }

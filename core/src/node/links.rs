@@ -24,7 +24,7 @@ pub(super) fn is_linked(
     let Some(address) = candidacy.address else { return false };
     links.iter().any(|(link, entry)| {
         link.transport == transport
-            && entry.peer.is_some_and(|peer| peer.key.address() == address)
+            && entry.peer.is_some_and(|peer| peer.address == address)
             && entry.link.heard_at().is_some()
     })
 }
@@ -115,7 +115,8 @@ impl Node {
         let Some(entry) = self.links.get_mut(&link) else { return };
         let payload_bytes_max = established.payload_bytes_max;
         let hash = established.hash;
-        entry.peer = Some(LinkPeer { key, instance, hash, payload_bytes_max });
+        let address = key.address();
+        entry.peer = Some(LinkPeer { key, address, instance, hash, payload_bytes_max });
         let endpoint = entry.endpoint.clone();
         self.outputs.event(Event::LinkUp { link, peer: key, endpoint });
         let orders = self.dialer.handle_established(now, link.transport, link, key);

@@ -75,6 +75,7 @@ pub(super) struct LinkEntry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LinkPeer {
     pub(super) key: crate::id::PeerKey,
+    pub(super) address: crate::id::Address,
     pub(super) instance: Instance,
     pub(super) hash: [u8; 32],
     pub(super) payload_bytes_max: usize,

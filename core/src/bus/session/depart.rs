@@ -133,8 +133,8 @@ impl Session {
             key_phase: keys.phase,
             hop_limit: path.hop_limit,
             lifetime_ms: RoutingHeader::lifetime(life),
-            source: cx.local.identity.peer_key().address(),
-            destination: self.peer.address(),
+            source: keys.local,
+            destination: keys.remote,
             session: keys.remote_index,
             #[allow(clippy::cast_possible_truncation)]
             packet_low: number as u32,
