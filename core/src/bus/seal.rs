@@ -16,8 +16,8 @@ use crate::time::Instant;
 
 /// The keys of one handshake, and the numbers that name them.
 pub(super) struct Keys {
-    send: Keyed,
-    receive: Keyed,
+    send: Direction,
+    receive: Direction,
     pub(super) local_index: u32,
     pub(super) remote_index: u32,
     pub(super) phase: bool,
@@ -36,6 +36,11 @@ impl fmt::Debug for Keys {
     }
 }
 
+struct Direction {
+    key: Keyed,
+    associated: Associated,
+}
+
 /// Both ends' numbers of a handshake's keys.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Indices {
@@ -43,23 +48,25 @@ pub(super) struct Indices {
     pub(super) remote: u32,
 }
 
-fn associated(
-    source: Address,
-    destination: Address,
-    session: u32,
-    number: u64,
-    lane: Lane,
-) -> [u8; 30] {
-    let fields = [VERSION_HIGHEST]
-        .into_iter()
-        .chain(*source.as_bytes())
-        .chain(*destination.as_bytes())
-        .chain(session.to_be_bytes())
-        .chain(number.to_be_bytes())
-        .chain([lane.bits()]);
-    let mut bytes = [0; 30];
-    bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
-    bytes
+/// What a packet's seal covers beside its payload. Only the last nine bytes change.
+struct Associated([u8; 30]);
+
+impl Associated {
+    fn new(source: Address, destination: Address, session: u32) -> Self {
+        let mut bytes = [0; 30];
+        bytes[0] = VERSION_HIGHEST;
+        bytes[1..9].copy_from_slice(source.as_bytes());
+        bytes[9..17].copy_from_slice(destination.as_bytes());
+        bytes[17..21].copy_from_slice(&session.to_be_bytes());
+        Self(bytes)
+    }
+
+    fn of(&self, number: u64, lane: Lane) -> [u8; 30] {
+        let mut bytes = self.0;
+        bytes[21..29].copy_from_slice(&number.to_be_bytes());
+        bytes[29] = lane.bits();
+        bytes
+    }
 }
 
 /// Lanes count packets each for itself, so the lane makes the nonce unique.
@@ -77,31 +84,32 @@ impl Keys {
         now: Instant,
     ) -> Self {
         // The label keeps a key of one cipher from ever being used with the other.
-        let keyed = |key: &[u8; 32]| {
+        let direction = |key: &[u8; 32], associated| {
             let key = Zeroizing::new(digest(Domain::SessionKey, &[&[cipher.code()], key]));
-            Keyed::new(local.aead.as_ref(), cipher, &key)
+            Direction { key: Keyed::new(local.aead.as_ref(), cipher, &key), associated }
         };
+        let own = local.address();
         Self {
-            send: keyed(&keys.send),
-            receive: keyed(&keys.receive),
+            send: direction(&keys.send, Associated::new(own, remote, indices.remote)),
+            receive: direction(&keys.receive, Associated::new(remote, own, indices.local)),
             local_index: indices.local,
             remote_index: indices.remote,
             phase: false,
             made: now,
             sealed: 0,
-            local: local.address(),
+            local: own,
             remote,
         }
     }
 
     pub(super) const fn cipher(&self) -> Cipher {
-        self.send.cipher()
+        self.send.key.cipher()
     }
 
     pub(super) fn seal(&mut self, number: u64, lane: Lane, data: &mut [u8]) -> Tag {
         self.sealed += 1;
-        let associated = associated(self.local, self.remote, self.remote_index, number, lane);
-        self.send.seal(nonce(number, lane), &associated, data)
+        let Direction { key, associated } = &self.send;
+        key.seal(nonce(number, lane), &associated.of(number, lane), data)
     }
 
     pub(super) fn open(
@@ -111,8 +119,8 @@ impl Keys {
         data: &mut [u8],
         tag: &Tag,
     ) -> Result<(), SealBroken> {
-        let associated = associated(self.remote, self.local, self.local_index, number, lane);
-        self.receive.open(nonce(number, lane), &associated, data, tag)
+        let Direction { key, associated } = &self.receive;
+        key.open(nonce(number, lane), &associated.of(number, lane), data, tag)
     }
 }
 
@@ -166,7 +174,10 @@ mod tests {
             let tag = keys.seal(9, Lane::Normal, &mut sealed);
             let key = digest(Domain::SessionKey, &[&[code], &[3; 32]]);
             let mut expected = *b"text";
-            let associated = associated(local.address(), remote, 7, 9, Lane::Normal);
+            let own = local.address();
+            let associated: [&[u8]; 4] =
+                [&[1], own.as_bytes(), &[2; 8], b"\0\0\0\x07\0\0\0\0\0\0\0\x09\x02"];
+            let associated = associated.concat();
             let aead = Portable.chacha20_poly1305(&key);
             assert_eq!(aead.seal(&nonce, &associated, &mut expected), tag);
             assert_eq!(expected, sealed);

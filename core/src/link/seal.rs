@@ -112,7 +112,7 @@ fn chunk<const N: usize>(bytes: &mut BytesMut) -> Result<[u8; N], SealBroken> {
 
 fn associated(prefix: [u8; PREFIX_BYTES], tag: &Tag) -> [u8; PREFIX_BYTES + TAG_BYTES] {
     let mut associated = [0; PREFIX_BYTES + TAG_BYTES];
-    let bytes = prefix.iter().chain(tag);
-    associated.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    associated[..PREFIX_BYTES].copy_from_slice(&prefix);
+    associated[PREFIX_BYTES..].copy_from_slice(tag);
     associated
 }

@@ -95,15 +95,13 @@ impl RoutingHeader {
         let first = (self.kind.code() << 4)
             | (u8::from(self.congested) << 3)
             | (u8::from(self.key_phase) << 2);
-        let fields = [first, self.hop_limit]
-            .into_iter()
-            .chain(self.lifetime_ms.to_be_bytes())
-            .chain(*self.source.as_bytes())
-            .chain(*self.destination.as_bytes())
-            .chain(self.session.to_be_bytes())
-            .chain(self.packet_low.to_be_bytes());
         let mut bytes = [0; ROUTING_HEADER_BYTES];
-        bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+        (bytes[0], bytes[1]) = (first, self.hop_limit);
+        bytes[2..4].copy_from_slice(&self.lifetime_ms.to_be_bytes());
+        bytes[4..12].copy_from_slice(self.source.as_bytes());
+        bytes[12..20].copy_from_slice(self.destination.as_bytes());
+        bytes[20..24].copy_from_slice(&self.session.to_be_bytes());
+        bytes[24..].copy_from_slice(&self.packet_low.to_be_bytes());
         bytes
     }
 
