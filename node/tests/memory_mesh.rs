@@ -106,6 +106,30 @@ async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_poll_gives_a_message_its_place() {
+    let (_medium, nodes) = line(Shape::lan(), &["a", "b"]).await;
+    let (bus, to) = (nodes[0].bus(), nodes[1].peer_key());
+    let mut sends = Vec::new();
+    // More than tokio lets a task do in one turn.
+    for n in 0..200_u32 {
+        let bus = bus.clone();
+        let mut send =
+            Box::pin(async move { bus.send_reliable(to, n.to_be_bytes().to_vec()).await });
+        let poll = std::future::poll_fn(|cx| std::task::Poll::Ready(send.as_mut().poll(cx)));
+        assert!(poll.await.is_pending());
+        sends.push(send);
+    }
+    // Whoever is polled first from now on.
+    sends.reverse();
+    let sending = tokio::spawn(join_all(sends));
+    let mut messages = nodes[1].bus().messages();
+    for n in 0..200_u32 {
+        assert_eq!(messages.next().await.unwrap().data[..], n.to_be_bytes());
+    }
+    assert!(sending.await.unwrap().iter().all(Result::is_ok));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_inbox_rejects_when_it_is_told_to() {
     let medium = Medium::new();
     medium.connect("a", "b", Shape::lan()).unwrap();

@@ -120,9 +120,11 @@ impl Shared {
         }
     }
 
-    /// Sends a call to the task.
+    /// Sends a call to the task, in the order of the first polls.
     pub(crate) async fn call(&self, call: Call) -> Result<(), MeshClosed> {
-        self.calls.send(call).await.map_err(|_| MeshClosed)
+        // A task whose cooperative budget is spent would be told to wait without a place in the
+        // queue, and a later call would overtake this one.
+        tokio::task::unconstrained(self.calls.send(call)).await.map_err(|_| MeshClosed)
     }
 
     /// Sends a call and waits for its answer.
