@@ -40,4 +40,6 @@ pub struct Counters {
     pub dropped_too_big: u64,
     /// Events lost because the host did not take them.
     pub events_lost: u64,
+    /// What the Bus did, and every limit it hit.
+    pub bus: crate::bus::Counters,
 }
