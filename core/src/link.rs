@@ -89,6 +89,10 @@ pub enum LinkEvent {
     Skipped(u16),
     /// A data frame, its payload still sealed.
     Data(DataFrame),
+    /// Nothing was heard for a while, though the peer was due or asked: it may be gone.
+    Suspect,
+    /// A suspect link was heard again.
+    Trusted,
     /// The link is over. The driver must close it unless it reported the loss itself.
     Closed(LinkEnd),
 }
@@ -306,7 +310,9 @@ impl Link {
         if prefix.data {
             match up.seals.open_data(prefix, sealed) {
                 Ok(frame) => {
-                    up.liveness.on_frame(now);
+                    if up.liveness.on_frame(now) {
+                        self.events.push_back(LinkEvent::Trusted);
+                    }
                     self.events.push_back(LinkEvent::Data(frame));
                 }
                 Err(_) => self.violate(now, Violation::SealBroken),
@@ -314,7 +320,9 @@ impl Link {
         } else {
             match up.seals.open_control(prefix, sealed) {
                 Ok(messages) => {
-                    up.liveness.on_frame(now);
+                    if up.liveness.on_frame(now) {
+                        self.events.push_back(LinkEvent::Trusted);
+                    }
                     self.on_control_frame(now, &messages);
                 }
                 Err(_) => self.violate(now, Violation::SealBroken),
@@ -426,7 +434,10 @@ impl Link {
             Phase::Up(up) if up.liveness.is_dead(now) => {
                 self.end(now, Vec::new(), LinkEnd::Silent);
             }
-            Phase::Up(up) => up.liveness.handle_timeout(now),
+            Phase::Up(up) => {
+                let doubts = up.liveness.handle_timeout(now);
+                self.events.extend(doubts.then_some(LinkEvent::Suspect));
+            }
             Phase::Closing { last, end, deadline } if now >= *deadline => {
                 last.clear();
                 let end = end.clone();
@@ -474,10 +485,10 @@ impl Link {
 
     /// What the link does now.
     #[must_use]
-    pub fn state(&self, now: Instant) -> LinkState {
+    pub fn state(&self) -> LinkState {
         match &self.phase {
             Phase::Greeting(_) => LinkState::Handshaking,
-            Phase::Up(up) if up.liveness.is_suspect(now) => LinkState::Suspect,
+            Phase::Up(up) if up.liveness.is_suspect() => LinkState::Suspect,
             Phase::Up(_) => LinkState::Up,
             Phase::Closing { .. } | Phase::Closed => LinkState::Closed,
         }

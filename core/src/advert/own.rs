@@ -12,6 +12,8 @@ use crate::wire::control::Stamp;
 
 /// A change of cost alone is signed at most this often.
 const COST_INTERVAL: Duration = Duration::from_secs(10);
+/// A cost that grew by this factor is told at once: something is wrong with that link.
+const MUCH_WORSE: u64 = 16;
 /// A foreign live run of this node's key, twice within this time, is a duplicate key.
 const DUPLICATE_WITHIN: Duration = Duration::from_secs(60);
 /// The first wait before stepping above a duplicate; doubles each time.
@@ -39,6 +41,8 @@ struct Statement<T> {
     signed: Option<Signed<T>>,
     /// When to sign `value`; `None` while what is signed says it.
     due: Option<Instant>,
+    /// Others hold a version above what is signed: it must be signed again, whatever it says.
+    overtaken: bool,
 }
 
 #[derive(Debug)]
@@ -81,8 +85,8 @@ impl Own {
         Self {
             epoch,
             sequence: 0,
-            profile: Statement { value: profile, signed: None, due: Some(now) },
-            adjacency: Statement { value, signed: None, due: Some(now) },
+            profile: Statement { value: profile, signed: None, due: Some(now), overtaken: false },
+            adjacency: Statement { value, signed: None, due: Some(now), overtaken: false },
             profile_sequence: 0,
             duplicate: Duplicate::default(),
             edges_left_out: 0,
@@ -115,8 +119,8 @@ impl Own {
         }
     }
 
-    /// Changes the links. New or lost ones are signed after a moment that gathers several; a
-    /// change of cost alone at most every 10 s.
+    /// Changes the links. New, lost and doubtful ones are signed after a moment that gathers
+    /// several; another change of cost alone at most every 10 s.
     pub fn set_edges(&mut self, now: Instant, mut edges: Vec<Edge>) {
         edges.sort_unstable();
         edges.dedup_by(|a, b| (a.peer, &a.kind) == (b.peer, &b.kind));
@@ -133,12 +137,14 @@ impl Own {
         self.adjacency.value = Adjacency { edges };
         let due = match &self.adjacency.signed {
             Some(signed) if signed.value == self.adjacency.value => None,
-            Some(signed) if same_ends(&signed.value, &self.adjacency.value) => {
+            Some(signed) if is_minor(&signed.value, &self.adjacency.value) => {
                 Some(now.max(signed.at + COST_INTERVAL))
             }
             _ => earliest([self.adjacency.due, Some(now + ADJACENCY_COALESCE)]),
         };
-        self.adjacency.due = due.map(|due| due.max(self.duplicate.hold_until));
+        let due = due.map(|due| due.max(self.duplicate.hold_until));
+        let overtaken = self.adjacency.overtaken.then_some(self.adjacency.due).flatten();
+        self.adjacency.due = earliest([due, overtaken]);
     }
 
     /// Whether a stamp speaks of a version that this run has not signed.
@@ -190,6 +196,7 @@ impl Own {
         let due = now.max(self.duplicate.hold_until);
         self.profile.due = Some(due);
         self.adjacency.due = Some(due);
+        (self.profile.overtaken, self.adjacency.overtaken) = (true, true);
     }
 
     fn on_foreign(&mut self, now: Instant, instance: Instance) -> Heard {
@@ -262,15 +269,17 @@ impl Own {
 impl<T: Clone> Statement<T> {
     fn signed(&mut self, at: Instant, version: (BootEpoch, u64, u32)) {
         self.signed = Some(Signed { value: self.value.clone(), at, version });
-        self.due = None;
+        (self.due, self.overtaken) = (None, false);
     }
 }
 
-fn same_ends(a: &Adjacency, b: &Adjacency) -> bool {
-    let ends = |adjacency: &Adjacency| {
-        adjacency.edges.iter().map(|edge| (edge.peer, edge.kind.clone())).collect::<Vec<_>>()
-    };
-    ends(a) == ends(b)
+/// Whether nothing but costs changed, and none for the much worse: others still send that way.
+fn is_minor(before: &Adjacency, after: &Adjacency) -> bool {
+    before.edges.len() == after.edges.len()
+        && before.edges.iter().zip(&after.edges).all(|(before, after)| {
+            (before.peer, &before.kind) == (after.peer, &after.kind)
+                && after.cost.value() / MUCH_WORSE <= before.cost.value()
+        })
 }
 
 #[cfg(test)]
@@ -391,6 +400,33 @@ mod tests {
         let instance = Some(bench.local.instance);
         assert_eq!(bench.own.on_heard(MS(5), &bench.local, version, instance), Heard::Nothing);
         assert_eq!(bench.own.on_heard(MS(5), &bench.local, (3, 99, 0), None), Heard::Nothing);
+    }
+
+    #[test]
+    fn an_adjacency_that_was_overtaken_is_signed_again_though_it_says_the_same() {
+        let mut bench = bench();
+        bench.own.set_edges(MS(0), alloc::vec![edge(1, 5)]);
+        bench.publish(MS(20));
+        let other = Some(Instance::from_bytes([9; 8]));
+        for sequence in [100, 200] {
+            bench.own.on_heard(MS(1_000), &bench.local, (4, sequence, 1), other);
+        }
+        assert_eq!(bench.publish(MS(1_500)).len(), 0, "held");
+        bench.own.set_edges(MS(1_500), alloc::vec![]);
+        bench.own.set_edges(MS(1_600), alloc::vec![edge(1, 5)]);
+        assert_eq!(bench.publish(MS(2_000)).len(), 2, "profile and adjacency");
+    }
+
+    #[test]
+    fn a_doubtful_link_is_told_at_once_and_its_recovery_later() {
+        let mut bench = bench();
+        bench.own.set_edges(MS(0), alloc::vec![edge(1, 40)]);
+        bench.publish(MS(20));
+        bench.own.set_edges(MS(1_000), alloc::vec![edge(1, 200)]);
+        assert_eq!(bench.own.next_timeout(), Some(MS(1_020)));
+        bench.publish(MS(1_020));
+        bench.own.set_edges(MS(2_000), alloc::vec![edge(1, 40)]);
+        assert_eq!(bench.own.next_timeout(), Some(MS(11_020)));
     }
 
     #[test]

@@ -6,6 +6,10 @@ use crate::wire::control::Keepalive;
 
 /// Nothing heard for so long makes a link suspect, and it is asked at once whether it lives.
 const SUSPECT_AFTER: Duration = Duration::from_millis(6_500);
+/// Data went out and nothing came back for so long: the other end is asked.
+const ASK_AFTER: Duration = Duration::from_secs(2);
+/// It did not answer either: the link is suspect before its next keepalive is missed.
+const UNANSWERED_AFTER: Duration = Duration::from_millis(3_500);
 
 /// Keepalives of one link. Only sealed frames count as signs of life.
 #[derive(Debug)]
@@ -16,7 +20,11 @@ pub(super) struct Liveness {
     due: bool,
     /// The next keepalive asks for an answer.
     ask: bool,
-    asked_suspect: bool,
+    /// The silence was answered with a question already.
+    asked: bool,
+    /// When data first went out since something was heard.
+    unanswered_since: Option<Instant>,
+    suspect: bool,
     sequence: u8,
     /// When the last 8 keepalives were sent, by sequence modulo 8.
     sent_at: [Instant; 8],
@@ -33,7 +41,9 @@ impl Liveness {
             keepalive_at: now + KEEPALIVE_INTERVAL,
             due: true,
             ask: true,
-            asked_suspect: false,
+            asked: false,
+            unanswered_since: None,
+            suspect: false,
             sequence: 0,
             sent_at: [now; 8],
             echo: None,
@@ -41,10 +51,17 @@ impl Liveness {
         }
     }
 
-    /// A sealed frame came in.
-    pub(super) fn on_frame(&mut self, now: Instant) {
+    /// A sealed frame came in. Says whether that ends a suspicion.
+    pub(super) fn on_frame(&mut self, now: Instant) -> bool {
         self.heard_at = now;
-        self.asked_suspect = false;
+        self.asked = false;
+        self.unanswered_since = None;
+        core::mem::take(&mut self.suspect)
+    }
+
+    /// A data frame goes out. Nobody need answer it, but whoever is asked will.
+    pub(super) fn on_data_sent(&mut self, now: Instant) {
+        self.unanswered_since.get_or_insert(now);
     }
 
     pub(super) fn on_keepalive(&mut self, now: Instant, keepalive: Keepalive) {
@@ -93,20 +110,34 @@ impl Liveness {
         self.due
     }
 
-    /// Makes the next keepalive due; asks once for an answer when the link becomes suspect.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    /// Makes the next keepalive due; asks once for an answer when the silence grows long. Says
+    /// whether the link has just become suspect.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
         if now >= self.keepalive_at {
             self.due = true;
             self.keepalive_at = now + KEEPALIVE_INTERVAL;
         }
-        if self.is_suspect(now) && !self.asked_suspect {
-            self.asked_suspect = true;
+        if now >= self.ask_at() && !self.asked {
+            self.asked = true;
             self.probe();
         }
+        let becomes_suspect = now >= self.suspect_at() && !self.suspect;
+        self.suspect |= becomes_suspect;
+        becomes_suspect
     }
 
-    pub(super) fn is_suspect(&self, now: Instant) -> bool {
-        now.since(self.heard_at) >= SUSPECT_AFTER
+    fn ask_at(&self) -> Instant {
+        let suspect_at = self.heard_at + SUSPECT_AFTER;
+        self.unanswered_since.map_or(suspect_at, |since| suspect_at.min(since + ASK_AFTER))
+    }
+
+    fn suspect_at(&self) -> Instant {
+        let silent = self.heard_at + SUSPECT_AFTER;
+        self.unanswered_since.map_or(silent, |since| silent.min(since + UNANSWERED_AFTER))
+    }
+
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspect
     }
 
     pub(super) fn is_dead(&self, now: Instant) -> bool {
@@ -122,8 +153,9 @@ impl Liveness {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let suspect = (!self.asked_suspect).then_some(self.heard_at + SUSPECT_AFTER);
-        earliest([Some(self.keepalive_at), suspect, Some(self.heard_at + LINK_DEAD_AFTER)])
+        let ask = (!self.asked).then(|| self.ask_at());
+        let suspect = (!self.suspect).then(|| self.suspect_at());
+        earliest([Some(self.keepalive_at), ask, suspect, Some(self.heard_at + LINK_DEAD_AFTER)])
     }
 }
 
@@ -150,14 +182,32 @@ mod tests {
         live.poll(MS(0));
         live.handle_timeout(MS(5_000));
         live.poll(MS(5_000)).unwrap();
-        assert!(!live.is_suspect(MS(6_000)));
-        live.handle_timeout(MS(6_500));
+        assert!(!live.handle_timeout(MS(6_499)));
+        assert!(live.handle_timeout(MS(6_500)) && live.is_suspect());
         let probe = live.poll(MS(6_500)).unwrap();
         assert_eq!(probe.flags & Keepalive::REPLY, Keepalive::REPLY);
         live.handle_timeout(MS(6_600));
         assert_eq!(live.poll(MS(6_600)), None, "asked once");
+        assert!(!live.handle_timeout(MS(7_000)), "told once");
         assert!(!live.is_dead(MS(15_999)));
         assert!(live.is_dead(MS(16_000)));
+    }
+
+    #[test]
+    fn data_without_an_answer_makes_suspect_sooner_and_any_frame_clears_it() {
+        let mut live = Liveness::new(MS(0), Duration::ZERO);
+        live.poll(MS(0));
+        for ms in [1_000, 1_500, 2_999] {
+            live.on_data_sent(MS(ms));
+        }
+        assert_eq!(live.next_timeout(), Some(MS(3_000)));
+        assert!(!live.handle_timeout(MS(3_000)));
+        assert_eq!(live.poll(MS(3_000)).unwrap().flags, Keepalive::REPLY);
+        assert_eq!(live.next_timeout(), Some(MS(4_500)));
+        assert!(live.handle_timeout(MS(4_500)) && live.is_suspect());
+        assert!(live.on_frame(MS(4_600)) && !live.is_suspect());
+        assert!(!live.on_frame(MS(4_700)));
+        assert_eq!(live.next_timeout(), Some(MS(8_000)), "the next keepalive");
     }
 
     #[test]

@@ -89,6 +89,7 @@ impl Up {
         };
         for lane in order {
             if let Some(frame) = source.data(lane, self.payload_bytes_theirs) {
+                self.liveness.on_data_sent(now);
                 out.reserve(DATA_OVERHEAD_BYTES + frame.payload.len());
                 self.seals.seal_data(&frame, out);
             } else if lane != Lane::Bulk || !self.control_frame(now, lane, source, out) {

@@ -11,11 +11,12 @@ use crate::event::Event;
 use crate::id::{LinkId, PeerKey, TransportId};
 use crate::io::{LinkOrigin, LinkUp, TransportCommand};
 use crate::limits::{DIAL_BACKOFF_MAX, HANDSHAKES_PENDING_MAX, PEERS_MAX};
-use crate::link::{Established, HandshakeFailure, Link, LinkEnd, LinkEvent};
+use crate::link::{Established, HandshakeFailure, Link, LinkEnd, LinkEvent, LinkState};
 use crate::time::{Duration, Instant};
 use crate::wire::control::{AdvertCopy, CloseCode, Control};
 
-/// Whether a link to whom an endpoint may lead stands or comes up on a transport.
+/// Whether a link to whom an endpoint may lead stands on a transport. A suspect one does not
+/// count: the next one is made before it breaks.
 pub(super) fn is_linked(
     links: &BTreeMap<LinkId, LinkEntry>,
     transport: TransportId,
@@ -25,7 +26,7 @@ pub(super) fn is_linked(
     links.iter().any(|(link, entry)| {
         link.transport == transport
             && entry.peer.is_some_and(|peer| peer.address == address)
-            && entry.link.heard_at().is_some()
+            && entry.link.state() == LinkState::Up
     })
 }
 
@@ -73,6 +74,7 @@ impl Node {
                         self.on_data(now, from.key, frame);
                     }
                 }
+                LinkEvent::Suspect | LinkEvent::Trusted => self.on_doubt(now, link),
                 LinkEvent::Closed(end) => self.on_closed(now, link, end),
             }
         }
@@ -132,6 +134,15 @@ impl Node {
         }
         self.rank_links(key);
         self.stale.links(now);
+    }
+
+    /// A link became suspect, or is trusted again: its cost changed, and whether its peer may be
+    /// dialled somewhere else.
+    fn on_doubt(&mut self, now: Instant, link: LinkId) {
+        if let Some(peer) = self.links.get(&link).and_then(|entry| entry.peer) {
+            self.rank_links(peer.key);
+            self.stale.links(now);
+        }
     }
 
     /// All links of a peer that are up.

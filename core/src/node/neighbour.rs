@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::advert::Sync;
 use crate::id::{Instance, LinkId};
 use crate::io::{ConnectionType, Endpoint, LinkEstimate};
-use crate::link::Link;
+use crate::link::{Link, LinkState};
 use crate::route::RelayQueue;
 use crate::time::{Duration, Instant};
 use crate::wire::advert::Cost;
@@ -36,6 +36,9 @@ pub(super) struct Contest {
 
 /// How long an older link has to answer.
 pub(super) const CONTEST: Duration = Duration::from_secs(2);
+
+/// What a suspect link costs above its own: any way around it is cheaper.
+const SUSPECT_DETOUR: Duration = Duration::from_secs(60);
 
 impl Neighbour {
     pub(super) fn new(instance: Instance) -> Self {
@@ -82,12 +85,19 @@ pub(super) struct LinkPeer {
 }
 
 impl LinkEntry {
-    /// The link's cost, from what its medium promises: the time 1,280 bytes take.
+    /// The link's cost, from what its medium promises: the time 1,280 bytes take. A suspect
+    /// link costs more than any way around it.
     pub(super) fn cost(&self) -> Cost {
         let rate = self.estimate.rate_bytes_per_s.max(1);
         let carry = 1_280_u64.saturating_mul(1_000_000) / rate;
-        let delay = u64::try_from(self.estimate.delay.as_micros()).unwrap_or(u64::MAX);
+        let doubt = if self.is_suspect() { SUSPECT_DETOUR } else { Duration::ZERO };
+        let delay = u64::try_from((self.estimate.delay + doubt).as_micros()).unwrap_or(u64::MAX);
         Cost::from_microseconds(delay.saturating_add(carry))
+    }
+
+    /// Whether nothing was heard for a while.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.link.state() == LinkState::Suspect
     }
 
     /// The base-2 logarithm of the largest payload.

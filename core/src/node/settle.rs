@@ -135,10 +135,13 @@ impl Node {
         self.refresh_presence(now);
     }
 
-    /// A better path while the old link still stands leaves what is on its way to arrive.
+    /// A better path while the old link still stands leaves what is on its way to arrive. A
+    /// suspect link is as good as gone.
     fn tell_path(&mut self, now: Instant, peer: PeerKey, path: Path) {
         let old = self.paths.insert(peer, path.link).filter(|old| *old != path.link);
-        let stands = |link: LinkId| self.links.get(&link).is_some_and(|e| e.peer.is_some());
+        let stands = |link: LinkId| {
+            self.links.get(&link).is_some_and(|entry| entry.peer.is_some() && !entry.is_suspect())
+        };
         if old.is_some_and(stands) {
             self.bus.handle_handover(now, peer, path);
         } else {

@@ -21,9 +21,11 @@ use crate::io::{
     LinkUp, Sighting,
 };
 use crate::limits::UNREACHABLE_GRACE;
-use crate::link::LinkEnd;
+use crate::link::{LinkEnd, LinkState};
 use crate::network::Network;
 use crate::presence::{Change, Metadata};
+
+mod doubt;
 
 const WIRE: TransportId = TransportId(0);
 const DELAY: Duration = Duration::from_millis(5);
@@ -43,12 +45,16 @@ struct World {
     events: Vec<Vec<Event>>,
     /// Wires that swallow everything without a word.
     silent: Vec<(usize, usize)>,
+    /// Links that hold everything back, and endpoints that nobody answers at.
+    mute: Vec<LinkId>,
+    held: Vec<Flying>,
+    dead: Vec<String>,
 }
 
 enum Flying {
     Bytes { from: usize, to: End, bytes: Bytes },
     Down(End),
-    Dial(usize, DialId, usize),
+    Dial(usize, DialId, Endpoint),
 }
 
 fn key(number: usize) -> PeerKey {
@@ -71,6 +77,9 @@ impl World {
             next_link: 0,
             events: (0..nodes).map(|_| Vec::new()).collect(),
             silent: Vec::new(),
+            mute: Vec::new(),
+            held: Vec::new(),
+            dead: Vec::new(),
         };
         for number in 0..nodes {
             world.start(number);
@@ -113,9 +122,14 @@ impl World {
     }
 
     fn sight(&mut self, who: usize, whom: usize) {
+        self.sight_at(who, whom, "");
+    }
+
+    /// A node has as many endpoints as suffixes are sighted.
+    fn sight_at(&mut self, who: usize, whom: usize, suffix: &str) {
         let address = key(whom).address();
         let beacon = Beacon::new(&Network::open("test").unwrap(), address, &mut Seeded(1));
-        let endpoint = Endpoint::new(&format!("{whom}"));
+        let endpoint = Endpoint::new(&format!("{whom}{suffix}"));
         let sighting = Sighting { endpoint, beacon: Some(beacon) };
         self.input(who, TransportEvent::Sighted(sighting));
     }
@@ -159,8 +173,7 @@ impl World {
             match output {
                 Output::Event(event) => self.events[number].push(event),
                 Output::Command(_, TransportCommand::Dial { dial, endpoint }) => {
-                    let whom = endpoint.as_str().parse().unwrap();
-                    self.flight.push((self.now + DELAY, Flying::Dial(number, dial, whom)));
+                    self.flight.push((self.now + DELAY, Flying::Dial(number, dial, endpoint)));
                 }
                 Output::Command(_, TransportCommand::Close(link)) => {
                     let end = (number, link);
@@ -180,7 +193,10 @@ impl World {
     fn land(&mut self, flying: Flying) {
         match flying {
             Flying::Bytes { from, to: (number, link), bytes } => {
-                if !self.silent.contains(&(from.min(number), from.max(number))) {
+                let silent = self.silent.contains(&(from.min(number), from.max(number)));
+                if self.mute.contains(&link) {
+                    self.held.push(Flying::Bytes { from, to: (number, link), bytes });
+                } else if !silent {
                     let data = BytesMut::from(&bytes[..]);
                     self.input(number, TransportEvent::Received { link, data });
                 }
@@ -189,9 +205,11 @@ impl World {
                 let reason = LinkLoss::ClosedByRemote;
                 self.input(number, TransportEvent::LinkDown { link, reason });
             }
-            Flying::Dial(from, dial, to) => {
+            Flying::Dial(from, dial, endpoint) => {
+                let to: usize = endpoint.as_str().split('/').next().unwrap().parse().unwrap();
                 let near = self.near.contains(&(from.min(to), from.max(to)));
-                let cut = self.silent.contains(&(from.min(to), from.max(to)));
+                let cut = self.silent.contains(&(from.min(to), from.max(to)))
+                    || self.dead.iter().any(|dead| dead == endpoint.as_str());
                 if self.nodes[to].is_none() || !near || cut {
                     let reason = DialFailure::Refused;
                     self.input(from, TransportEvent::DialFailed { dial, reason });
@@ -206,18 +224,24 @@ impl World {
                 for (end, origin) in
                     [(ends[0], LinkOrigin::Dialled(dial)), (ends[1], LinkOrigin::Accepted)]
                 {
-                    let endpoint = Endpoint::new(&format!("{to}"));
                     let up = LinkUp {
                         link: end.1,
                         origin,
                         shape: LinkShape::Stream { chunk_bytes: 16_384, frame_bytes_max: 4_096 },
-                        endpoint,
+                        endpoint: endpoint.clone(),
                         estimate: LinkEstimate { rate_bytes_per_s: 1_000_000, delay: DELAY },
                     };
                     self.input(end.0, TransportEvent::LinkUp(up));
                 }
             }
         }
+    }
+
+    /// What was held back arrives, late and whole, as TCP would have it.
+    fn unmute(&mut self) {
+        self.mute.clear();
+        let at = self.now;
+        self.flight.extend(core::mem::take(&mut self.held).into_iter().map(|held| (at, held)));
     }
 
     fn run(&mut self, time: Duration) {

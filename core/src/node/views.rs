@@ -70,7 +70,7 @@ impl Node {
                 peer,
                 kind: entry.kind.clone(),
                 endpoint: entry.endpoint.clone(),
-                state: entry.link.state(now),
+                state: entry.link.state(),
                 rtt: entry.link.rtt(),
                 rate_bytes_per_s: entry.link.rate_bytes_per_s(now),
                 queued_bytes: queued,

@@ -1,0 +1,110 @@
+//! Links that fall silent: what is done before they are down.
+
+use super::*;
+
+/// Two nodes that see each other at two endpoints each.
+fn dual_homed() -> World {
+    let mut world = World::new(2, &[(0, 1)]);
+    world.sight_at(0, 1, "/other");
+    world.sight_at(1, 0, "/other");
+    world.converge();
+    world
+}
+
+fn links(world: &mut World, number: usize) -> Vec<LinkView> {
+    let now = world.now;
+    world.node(number).links(now).collect()
+}
+
+/// Cuts the segment that carries the link between 0 and 1, without a word.
+fn cut(world: &mut World) {
+    let standing = links(world, 0);
+    let [standing] = &standing[..] else { panic!("{standing:?}") };
+    let suffix = if standing.endpoint.as_str().ends_with("/other") { "/other" } else { "" };
+    world.dead = vec![format!("0{suffix}"), format!("1{suffix}")];
+    let end = (0, standing.link);
+    world.mute = vec![end.1, world.wires[&end].1];
+}
+
+/// Sends a numbered message every 50 ms from 0 to 1 until `until`; the longest wait between two
+/// arrivals.
+fn stream(world: &mut World, until: Instant) -> Duration {
+    let (mut sent, mut got) = (0_u32, Vec::new());
+    let (mut last, mut longest) = (world.now, Duration::ZERO);
+    while world.now < until {
+        world.send(0, 1, &sent.to_be_bytes());
+        sent += 1;
+        world.run(Duration::from_millis(50));
+        let arrived = world.take(1);
+        if !arrived.is_empty() {
+            longest = longest.max(world.now.since(last));
+            last = world.now;
+        }
+        got.extend(arrived);
+    }
+    let expected: Vec<_> = (0..sent - 1).map(|n| n.to_be_bytes()).collect();
+    assert!(got.iter().zip(&expected).all(|(got, expected)| got[..] == expected[..]));
+    assert!(got.len() >= expected.len(), "{} of {sent}", got.len());
+    longest
+}
+
+#[test]
+fn under_traffic_a_second_address_takes_over_four_seconds_after_the_first_fell_silent() {
+    let mut world = dual_homed();
+    let end = world.now + Duration::from_secs(5);
+    stream(&mut world, end);
+    cut(&mut world);
+    let end = world.now + Duration::from_secs(30);
+    let gap = stream(&mut world, end);
+    assert!(gap < Duration::from_millis(4_200), "{gap:?}");
+    for number in 0..2 {
+        assert_eq!(links(&mut world, number).len(), 1, "one link for a pair and a transport");
+    }
+    let left = |event: &Event| matches!(event, Event::Presence(Change::PeerLeft(..)));
+    assert!(!world.events.iter().flatten().any(left));
+}
+
+#[test]
+fn an_idle_pair_changes_over_before_its_link_is_down() {
+    let mut world = dual_homed();
+    world.run(Duration::from_secs(20));
+    cut(&mut world);
+    let muted = world.mute[0];
+    let begin = world.now;
+    let replaced = world.run_until(begin + Duration::from_secs(30), |world| {
+        let links = links(world, 0);
+        links.len() == 1 && links[0].link != muted && links[0].is_active
+    });
+    let took = world.now.since(begin);
+    assert!(replaced && took < Duration::from_secs(12), "{took:?}");
+}
+
+#[test]
+fn a_ring_goes_around_a_silent_link_before_it_is_down() {
+    let mut world = World::new(6, &[(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (0, 5)]);
+    world.converge();
+    assert_eq!(world.hops(0)[&key(1)], Some(1));
+    let end = world.now + Duration::from_secs(5);
+    stream(&mut world, end);
+    world.silent.push((0, 1));
+    let end = world.now + Duration::from_secs(30);
+    let gap = stream(&mut world, end);
+    assert!(gap < Duration::from_millis(4_200), "{gap:?}");
+    assert_eq!(world.hops(0)[&key(1)], Some(5));
+    world.silent.clear();
+    let end = world.now + Duration::from_secs(30);
+    assert!(world.run_until(end, |world| world.hops(0)[&key(1)] == Some(1)), "not healed");
+}
+
+#[test]
+fn a_link_that_was_silent_for_a_moment_is_trusted_again() {
+    let mut world = World::line(2);
+    world.converge();
+    let before = links(&mut world, 0)[0].link;
+    cut(&mut world);
+    let end = world.now + Duration::from_secs(30);
+    assert!(world.run_until(end, |world| links(world, 0)[0].state == LinkState::Suspect));
+    world.unmute();
+    assert!(world.run_until(end, |world| links(world, 0)[0].state == LinkState::Up));
+    assert_eq!(links(&mut world, 0)[0].link, before);
+}
