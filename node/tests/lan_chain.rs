@@ -13,7 +13,7 @@ mod chain {
 
 use std::time::{Duration, Instant};
 
-use chain::host::{Chain, skip};
+use chain::host::{Hosts, skip};
 use hedgerow::PresenceGraph;
 
 /// Bytes of the file that goes from A to C.
@@ -30,9 +30,10 @@ fn has(graph: &PresenceGraph, name: &str) -> bool {
 
 #[test]
 fn three_nodes_on_two_segments_are_one_mesh() {
-    let mut chain = match Chain::new("lan_chain") {
+    let test = "three_nodes_on_two_segments_are_one_mesh";
+    let mut chain = match Hosts::new(test, &["a", "b", "c"], &[("a", "b"), ("b", "c")]) {
         Ok(chain) => chain,
-        Err(why) => return skip("three_nodes_on_two_segments_are_one_mesh", &why),
+        Err(why) => return skip(test, &why),
     };
     for name in ["a", "b", "c"] {
         chain.start(name);

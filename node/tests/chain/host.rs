@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -29,40 +30,54 @@ fn run(command: &str) -> Result<(), String> {
     Err(format!("`{command}` failed: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }
 
-/// Hosts a, b and c: a - b on one segment, b - c on the other.
-pub(crate) struct Chain {
+/// Hosts, the segments between them, and the node on each.
+pub(crate) struct Hosts {
     prefix: String,
+    names: Vec<String>,
     homes: tempfile::TempDir,
     nodes: Vec<(String, Node)>,
 }
 
-impl Chain {
-    /// Makes the namespaces.
+impl Hosts {
+    /// Makes a namespace for each name and a segment for each pair of names. The interface of `a`
+    /// on its segment with `b` is `to-b`; on a second one between the same two, `to-b2`.
     ///
     /// # Errors
     /// Why this machine cannot: no iproute2, no permission.
-    pub(crate) fn new(test: &str) -> Result<Self, String> {
+    pub(crate) fn new(
+        test: &str,
+        names: &[&str],
+        segments: &[(&str, &str)],
+    ) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
-            return inside_user_namespace();
+            return inside_user_namespace(test);
         }
-        let prefix = format!("hedge{}", std::process::id());
+        // One process may run several tests at once.
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let prefix =
+            format!("hedge{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let homes = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let chain = Self { prefix, homes, nodes: Vec::new() };
-        for name in ["a", "b", "c"] {
-            run(&format!("ip netns add {}", chain.namespace(name)))
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let hosts = Self { prefix, names, homes, nodes: Vec::new() };
+        for name in &hosts.names {
+            run(&format!("ip netns add {}", hosts.namespace(name)))
                 .map_err(|error| format!("{test} needs network namespaces: {error}"))?;
-            run(&format!("ip -n {} link set lo up", chain.namespace(name)))?;
+            run(&format!("ip -n {} link set lo up", hosts.namespace(name)))?;
         }
-        chain.segment(1, ("a", "to-b"), ("b", "to-a"))?;
-        chain.segment(2, ("b", "to-c"), ("c", "to-b"))?;
-        Ok(chain)
+        for (index, (left, right)) in segments.iter().enumerate() {
+            let again = segments[..index].contains(&(left, right));
+            let suffix = if again { "2" } else { "" };
+            let (to_left, to_right) = (format!("to-{left}{suffix}"), format!("to-{right}{suffix}"));
+            hosts.segment(index + 1, (left, &to_right), (right, &to_left))?;
+        }
+        Ok(hosts)
     }
 
     fn namespace(&self, name: &str) -> String {
         format!("{}-{name}", self.prefix)
     }
 
-    fn segment(&self, net: u8, left: (&str, &str), right: (&str, &str)) -> Result<(), String> {
+    fn segment(&self, net: usize, left: (&str, &str), right: (&str, &str)) -> Result<(), String> {
         let (a, b) = (self.namespace(left.0), self.namespace(right.0));
         run(&format!(
             "ip link add {} netns {a} type veth peer name {} netns {b}",
@@ -99,26 +114,27 @@ impl Chain {
     }
 }
 
-impl Drop for Chain {
+impl Drop for Hosts {
     fn drop(&mut self) {
         self.nodes.clear();
-        for name in ["a", "b", "c"] {
+        for name in &self.names {
             // A namespace that was never made cannot be deleted.
             let _ = run(&format!("ip netns del {}", self.namespace(name)));
         }
     }
 }
 
-/// Without root: the whole test once more, as root of a user namespace of its own.
-fn inside_user_namespace() -> Result<Chain, String> {
+/// Without root: the test once more, as root of a user namespace of its own.
+fn inside_user_namespace(test: &str) -> Result<Hosts, String> {
     if std::env::var_os("HEDGEROW_TEST_UNSHARED").is_some() {
         return Err("neither root nor user namespaces".to_owned());
     }
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let script = "mount -t tmpfs tmpfs /run && exec \"$0\" --nocapture --test-threads=1";
+    let script = "mount -t tmpfs tmpfs /run && exec \"$0\" --nocapture --exact \"$1\"";
     let status = Command::new("unshare")
         .args(["-Urnm", "sh", "-c", script])
         .arg(program)
+        .arg(test)
         .env("HEDGEROW_TEST_UNSHARED", "1")
         .status()
         .map_err(|error| format!("not root, and unshare cannot be run: {error}"))?;

@@ -1,6 +1,9 @@
 //! What runs in each namespace: a node that takes commands and tells what it sees.
 
 use std::io::{BufRead, Write};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hedgerow::prelude::*;
@@ -35,10 +38,16 @@ async fn node(name: &str, home: &std::path::Path) {
     let mesh = Mesh::builder().name(name).network("lan-chain").home(home).start().await.unwrap();
     let _observer = mesh.presence().observe(|graph| say(&format!("graph {}", graph.to_json())));
 
+    let tally = Arc::new(Mutex::new(Tally::default()));
     let mut messages = mesh.bus().messages();
+    let counted = tally.clone();
     tokio::spawn(async move {
         while let Some(message) = messages.next().await {
-            say(&format!("message {}", String::from_utf8_lossy(&message.data)));
+            let text = String::from_utf8_lossy(&message.data);
+            match text.strip_prefix('#') {
+                Some(number) => counted.lock().unwrap().count(number.parse().unwrap()),
+                None => say(&format!("message {text}")),
+            }
         }
     });
     let mut files = mesh.bus().listen("file").await.unwrap();
@@ -57,11 +66,65 @@ async fn node(name: &str, home: &std::path::Path) {
         }
     });
     while let Some(line) = commands.recv().await {
+        if line == "tally" {
+            let told = std::mem::take(&mut *tally.lock().unwrap());
+            say(&format!("tally {} {}", told.next, told.longest.as_millis()));
+            continue;
+        }
         if let Err(error) = obey(&mesh, &line).await {
             say(&format!("error {line}: {error}"));
         }
     }
     mesh.shutdown().await;
+}
+
+/// Numbered messages that came in, each once and in order.
+#[derive(Default)]
+struct Tally {
+    next: u64,
+    last: Option<Instant>,
+    /// The longest wait between two.
+    longest: Duration,
+}
+
+impl Tally {
+    fn count(&mut self, number: u64) {
+        if number != self.next {
+            say(&format!("error: message {number} instead of {}", self.next));
+        }
+        if number == 0 {
+            say("counting");
+        }
+        self.next = number + 1;
+        let since = self.last.replace(Instant::now()).map_or(Duration::ZERO, |last| last.elapsed());
+        self.longest = self.longest.max(since);
+    }
+}
+
+/// Sends numbered messages at an interval, without waiting for the word that each arrived.
+fn count(mesh: &Mesh, to: PeerKey, messages: u64, interval: Duration) {
+    let bus = mesh.bus();
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(interval);
+        let mut sent = tokio::task::JoinSet::new();
+        for number in 0..messages {
+            ticks.tick().await;
+            let bus = bus.clone();
+            let mut sending =
+                Box::pin(async move { bus.send_reliable(to, format!("#{number}")).await });
+            // The first poll gives the message its place in the order.
+            let ready = std::future::poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await;
+            match ready {
+                Poll::Pending => drop(sent.spawn(sending)),
+                Poll::Ready(outcome) => drop(sent.spawn(async move { outcome })),
+            }
+        }
+        let outcomes = sent.join_all().await;
+        match outcomes.into_iter().find_map(Result::err) {
+            None => say(&format!("counted {messages}")),
+            Some(error) => say(&format!("error counting: {error}")),
+        }
+    });
 }
 
 async fn obey(mesh: &Mesh, line: &str) -> Result<(), Box<dyn std::error::Error>> {
@@ -79,6 +142,15 @@ async fn obey(mesh: &Mesh, line: &str) -> Result<(), Box<dyn std::error::Error>>
         }
         ["unreliable", to, text] => {
             mesh.bus().send_unreliable(peer(to)?, text.to_owned()).await?;
+        }
+        ["links"] => {
+            let up = mesh.links().await?.into_iter().filter(|link| link.peer_key_string.is_some());
+            let endpoints: Vec<String> = up.map(|link| link.endpoint).collect();
+            say(&format!("links {}", endpoints.join(" ")));
+        }
+        ["count", to, messages, interval_ms] => {
+            let interval = Duration::from_millis(interval_ms.parse()?);
+            count(mesh, peer(to)?, messages.parse()?, interval);
         }
         ["push", to, bytes] => push(mesh, peer(to)?, bytes.parse()?).await?,
         _ => return Err("no such command".into()),
