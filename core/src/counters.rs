@@ -10,6 +10,8 @@ pub struct Counters {
     pub violations: u64,
     /// Newcomers turned away because a transport had no room.
     pub turned_away: u64,
+    /// Links whose handshake was under way, closed to make room for newer ones.
+    pub handshakes_crowded_out: u64,
     /// Control messages of unknown kinds, skipped.
     pub control_skipped: u64,
     /// Control messages that a full queue refused.

@@ -7,7 +7,7 @@
 mod candidate;
 mod glare;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use candidate::{Candidate, Phase};
@@ -36,8 +36,8 @@ pub struct Dialer {
 struct Transport {
     profile: TransportProfile,
     candidates: BTreeMap<Endpoint, Candidate>,
-    /// Links up or coming up.
-    links: usize,
+    /// Links whose handshake is done.
+    links: BTreeSet<LinkId>,
     /// Sightings refused because the table was full.
     refused: u64,
 }
@@ -74,7 +74,7 @@ impl Dialer {
     /// Takes a transport in.
     pub fn add_transport(&mut self, transport: TransportId, profile: TransportProfile) {
         let candidates = BTreeMap::new();
-        let entry = Transport { profile, candidates, links: 0, refused: 0 };
+        let entry = Transport { profile, candidates, links: BTreeSet::new(), refused: 0 };
         self.transports.insert(transport, entry);
     }
 
@@ -126,7 +126,6 @@ impl Dialer {
     /// A dial made a link, or somebody came in. The handshake follows.
     pub fn handle_link_up(&mut self, transport: TransportId, link: LinkId, dial: Option<DialId>) {
         let Some(entry) = self.transports.get_mut(&transport) else { return };
-        entry.links += 1;
         if let Some((_, candidate)) = dial.and_then(|dial| entry.dialling(dial)) {
             candidate.phase = Phase::Linked(link);
         }
@@ -158,6 +157,7 @@ impl Dialer {
     ) -> Vec<DialOrder> {
         let Some(entry) = self.transports.get_mut(&transport) else { return Vec::new() };
         let mut orders = Vec::new();
+        entry.links.insert(link);
         for candidate in entry.candidates.values_mut() {
             if candidate.phase == Phase::Linked(link) {
                 candidate.on_established(now, peer);
@@ -180,7 +180,7 @@ impl Dialer {
         failure: Failure,
     ) {
         let Some(entry) = self.transports.get_mut(&transport) else { return };
-        entry.links = entry.links.saturating_sub(1);
+        entry.links.remove(&link);
         if failure == Failure::Myself {
             entry.candidates.retain(|_, candidate| {
                 candidate.phase != Phase::Linked(link) || candidate.configured
@@ -193,10 +193,12 @@ impl Dialer {
         }
     }
 
-    /// Whether another link fits on a transport.
+    /// Whether another link fits on a transport. Those whose handshake is not done take no room:
+    /// strangers could fill it.
     #[must_use]
     pub fn has_room(&self, transport: TransportId) -> bool {
-        self.transports.get(&transport).is_some_and(|entry| entry.links <= entry.profile.links_max)
+        let fits = |entry: &Transport| entry.links.len() < entry.profile.links_max;
+        self.transports.get(&transport).is_some_and(fits)
     }
 
     /// What is to be dialled or given up now. `linked` tells whether a link to a peer stands or
@@ -269,14 +271,19 @@ impl Transport {
         self.candidates.iter_mut().find(|(_, candidate)| candidate.phase == Phase::Dialling(dial))
     }
 
+    /// Dials under way, and links made by dials whose handshake is.
     fn dials(&self) -> usize {
-        let dialling = |candidate: &&Candidate| matches!(candidate.phase, Phase::Dialling(_));
-        self.candidates.values().filter(dialling).count()
+        let under_way = |candidate: &&Candidate| match candidate.phase {
+            Phase::Dialling(_) => true,
+            Phase::Linked(link) => !self.links.contains(&link),
+            Phase::Idle { .. } | Phase::Never => false,
+        };
+        self.candidates.values().filter(under_way).count()
     }
 
     fn can_dial(&self) -> bool {
         let dials = self.dials();
-        dials < self.profile.dials_max && self.links + dials < self.profile.links_max
+        dials < self.profile.dials_max && self.links.len() + dials < self.profile.links_max
     }
 
     /// The idle candidate that has waited longest.

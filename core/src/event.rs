@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::advert::Refusal;
 use crate::bus::BusEvent;
 use crate::id::{BootEpoch, Instance, LinkId, PeerKey, TransportId};
 use crate::io::{Condition, DialFailure, Endpoint, TransportCommand};
@@ -56,6 +57,21 @@ pub enum Event {
         endpoint: Endpoint,
         /// Why.
         reason: DialFailure,
+    },
+    /// So many accepted links wait for the end of their handshakes that the oldest ones of the
+    /// host that has most of them are closed. Told once in a while, not for each.
+    Crowded {
+        /// On which transport.
+        transport: TransportId,
+        /// One of those that were closed.
+        endpoint: Endpoint,
+    },
+    /// A neighbour offers adverts that are not taken. Told once in a while, not for each.
+    AdvertRefused {
+        /// Who offers.
+        from: PeerKey,
+        /// Why the last one was not taken.
+        refusal: Refusal,
     },
     /// This node stepped above an older run of itself. The host persists the epoch.
     EpochStepped(BootEpoch),

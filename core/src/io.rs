@@ -34,6 +34,15 @@ impl Endpoint {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The text without a port: what endpoints of one host have in common.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        match self.0.rsplit_once(':') {
+            Some((host, port)) if port.parse::<u16>().is_ok() => host,
+            _ => &self.0,
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -282,4 +291,19 @@ pub enum ConditionState {
     TemporarilyUnavailable,
     /// Its driver has ended with an error; the node goes on without it.
     Dead,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_of_one_host_have_its_name_in_common() {
+        let host = |text| alloc::string::ToString::to_string(Endpoint::new(text).host());
+        assert_eq!(host("192.168.1.7:4040"), "192.168.1.7");
+        assert_eq!(host("[fe80::1%3]:4040"), "[fe80::1%3]");
+        assert_eq!(host("node.example:4040"), "node.example");
+        assert_eq!(host("C0:FF:EE:00:00:FF"), "C0:FF:EE:00:00:FF");
+        assert_eq!(host("a"), "a");
+    }
 }

@@ -28,8 +28,9 @@ pub const LINK_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// A link that has heard no sealed frame for so long is down: three keepalives lost.
 pub const LINK_DEAD_AFTER: Duration = Duration::from_secs(16);
-/// Links coming up or up that one transport may hold at most, whatever its driver says; bounds
-/// memory against a flood of half-open connections.
+/// Accepted links whose handshake is under way, on all transports together. They take no room of
+/// links that are up; beyond it the oldest of the host that has most goes for the newcomer. A true
+/// handshake takes milliseconds, so 64 leave time for it in a flood.
 pub const HANDSHAKES_PENDING_MAX: usize = 64;
 /// Control messages that wait in one link's own queue (answers, closes). Adverts do not wait
 /// there: they are pulled from the dirty set.

@@ -69,7 +69,27 @@ pub struct Node {
     outputs: Outputs,
     counters: Counters,
     stale: settle::Stale,
+    crowded: Seldom,
     expire_at: Instant,
+}
+
+/// How often an event is told that outsiders can bring about as often as they like.
+const SELDOM: Duration = Duration::from_secs(10);
+
+/// Lets something be told once in a while.
+#[derive(Debug, Default)]
+struct Seldom {
+    told_at: Option<Instant>,
+}
+
+impl Seldom {
+    fn may_tell(&mut self, now: Instant) -> bool {
+        let due = self.told_at.is_none_or(|at| now.since(at) >= SELDOM);
+        if due {
+            self.told_at = Some(now);
+        }
+        due
+    }
 }
 
 /// Commands, and the bounded ring of events.
@@ -129,6 +149,7 @@ impl Node {
             outputs: Outputs::default(),
             counters: Counters::default(),
             stale: settle::Stale::default(),
+            crowded: Seldom::default(),
             expire_at: now + EXPIRE_INTERVAL,
         };
         node.settle(now);

@@ -154,7 +154,15 @@ fn dials_and_links_stay_within_capacity() {
         bench.sight(0, &alloc::format!("p{n}"), Some([n; 8]));
     }
     assert_eq!(bench.poll(0).len(), 2);
+    let come_in = |bench: &mut Bench, n: u64| {
+        bench.dialer.handle_link_up(LAN, link(n), None);
+        let peer = Identity::generate(&mut Seeded(n)).peer_key();
+        bench.dialer.handle_established(MS(0), LAN, link(n), peer);
+    };
     for n in 0..3 {
+        come_in(&mut bench, n);
+    }
+    for n in 20..60 {
         bench.dialer.handle_link_up(LAN, link(n), None);
     }
     for n in 0..2 {
@@ -162,9 +170,12 @@ fn dials_and_links_stay_within_capacity() {
     }
     assert_eq!(bench.poll(20_000).len(), 1, "three links of four are taken");
     assert!(bench.dialer.has_room(LAN));
-    bench.dialer.handle_link_up(LAN, link(8), None);
-    bench.dialer.handle_link_up(LAN, link(9), None);
+    come_in(&mut bench, 8);
     assert!(!bench.dialer.has_room(LAN));
+    bench.dialer.handle_link_down(MS(0), &mut bench.entropy, LAN, link(20), Failure::Ordinary);
+    assert!(!bench.dialer.has_room(LAN), "it took none");
+    bench.dialer.handle_link_down(MS(0), &mut bench.entropy, LAN, link(8), Failure::Ordinary);
+    assert!(bench.dialer.has_room(LAN));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Reactions to what links say.
 
 use alloc::collections::BTreeMap;
+use core::cmp::Reverse;
 
 use super::Node;
 use super::neighbour::{CONTEST, Contest, LinkEntry, LinkPeer, Neighbour};
@@ -9,7 +10,7 @@ use crate::crypto::noise::Role;
 use crate::dial::{Candidacy, DialOrder, Failure, Standing, keeps_first};
 use crate::event::Event;
 use crate::id::{LinkId, PeerKey, TransportId};
-use crate::io::{LinkOrigin, LinkUp, TransportCommand};
+use crate::io::{Endpoint, LinkOrigin, LinkUp, TransportCommand};
 use crate::limits::{DIAL_BACKOFF_MAX, HANDSHAKES_PENDING_MAX, PEERS_MAX};
 use crate::link::{Established, HandshakeFailure, Link, LinkEnd, LinkEvent, LinkState};
 use crate::time::{Duration, Instant};
@@ -38,11 +39,8 @@ impl Node {
             LinkOrigin::Dialled(dial) => (Role::Initiator, Some(dial)),
             LinkOrigin::Accepted => (Role::Responder, None),
         };
-        let pending = self.links.values().filter(|entry| entry.peer.is_none()).count();
-        if role == Role::Responder && pending >= HANDSHAKES_PENDING_MAX {
-            self.counters.turned_away += 1;
-            self.outputs.command(up.link.transport, TransportCommand::Close(up.link));
-            return;
+        if role == Role::Responder {
+            self.make_room(now, &up.endpoint);
         }
         self.dialer.handle_link_up(up.link.transport, up.link, dial);
         let profile_sequence = self.own.profile_sequence();
@@ -58,6 +56,29 @@ impl Node {
             lost: false,
         };
         self.links.insert(up.link, entry);
+    }
+
+    /// When too many accepted links have not shown who is there: closes the oldest one of the
+    /// host that has most of them, the newcomer counted in.
+    fn make_room(&mut self, now: Instant, newcomer: &Endpoint) {
+        let pending = || self.links.iter().filter(|(_, entry)| entry.is_half_open());
+        if pending().count() < HANDSHAKES_PENDING_MAX {
+            return;
+        }
+        let mut hosts: BTreeMap<&str, usize> = BTreeMap::from([(newcomer.host(), 1)]);
+        for (_, entry) in pending() {
+            *hosts.entry(entry.endpoint.host()).or_default() += 1;
+        }
+        let greed = |entry: &LinkEntry| hosts.get(entry.endpoint.host()).copied();
+        let out = pending().max_by_key(|(_, entry)| (greed(entry), Reverse(entry.since)));
+        let Some((&out, entry)) = out else { return };
+        let endpoint = entry.endpoint.clone();
+        self.counters.handshakes_crowded_out += 1;
+        if self.crowded.may_tell(now) {
+            self.outputs.event(Event::Crowded { transport: out.transport, endpoint });
+        }
+        self.close(now, out, CloseCode::AtCapacity, Duration::ZERO);
+        self.on_link_events(now, out);
     }
 
     /// Acts on everything a link has to say.
@@ -159,7 +180,7 @@ impl Node {
         let links = &self.links;
         neighbour.links.sort_by_key(|link| {
             let entry = links.get(link);
-            entry.map(|entry| (entry.cost(), core::cmp::Reverse(entry.since)))
+            entry.map(|entry| (entry.cost(), Reverse(entry.since)))
         });
     }
 
@@ -337,6 +358,9 @@ impl Node {
             }
             Offer::Refused(refusal) => {
                 self.counters.adverts_refused += 1;
+                if self.neighbours.get_mut(&from).is_some_and(|n| n.refused.may_tell(now)) {
+                    self.outputs.event(Event::AdvertRefused { from, refusal });
+                }
                 if refusal == Refusal::Full {
                     self.tell(from, &Control::Full);
                 }

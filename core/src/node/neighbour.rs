@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::Seldom;
 use crate::advert::Sync;
 use crate::id::{Instance, LinkId};
 use crate::io::{ConnectionType, Endpoint, LinkEstimate};
@@ -21,6 +22,7 @@ pub(super) struct Neighbour {
     pub(super) relay: RelayQueue,
     /// Relayed frames and own packets take turns.
     pub(super) relay_turn: bool,
+    pub(super) refused: Seldom,
     /// Two links over one transport: one of them goes.
     pub(super) contest: Option<Contest>,
 }
@@ -48,6 +50,7 @@ impl Neighbour {
             sync: Sync::new(),
             relay: RelayQueue::default(),
             relay_turn: false,
+            refused: Seldom::default(),
             contest: None,
         }
     }
@@ -93,6 +96,11 @@ impl LinkEntry {
         let doubt = if self.is_suspect() { SUSPECT_DETOUR } else { Duration::ZERO };
         let delay = u64::try_from((self.estimate.delay + doubt).as_micros()).unwrap_or(u64::MAX);
         Cost::from_microseconds(delay.saturating_add(carry))
+    }
+
+    /// Whether somebody came in and has not shown who it is.
+    pub(super) fn is_half_open(&self) -> bool {
+        !self.dialled && self.link.state() == LinkState::Handshaking
     }
 
     /// Whether nothing was heard for a while.

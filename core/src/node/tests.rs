@@ -25,6 +25,7 @@ use crate::link::{LinkEnd, LinkState};
 use crate::network::Network;
 use crate::presence::{Change, Metadata};
 
+mod crowd;
 mod doubt;
 
 const WIRE: TransportId = TransportId(0);
