@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hedgerow_core::limits::HANDSHAKES_PENDING_MAX;
 use hedgerow_driver::{Beacon, Condition, ConditionState, Endpoint, LinkOrigin, NodeGone};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -18,9 +19,9 @@ use crate::condition::{Conditions, Part};
 use crate::link::Links;
 use crate::run::outcome;
 
-/// Links that one listener holds: room for those beyond `LINKS_MAX` that the core is about to
-/// refuse with a reason. The rest waits in the backlog.
-const ACCEPTED_MAX: usize = 2 * LINKS_MAX;
+/// Links that one listener holds: those that are up, those whose handshake the core lets be under
+/// way, and as many that are closing with a reason. The rest waits in the backlog.
+const ACCEPTED_MAX: usize = 2 * LINKS_MAX + HANDSHAKES_PENDING_MAX;
 /// The wait after a failed accept, doubled each time up to the second.
 const BACK_OFF: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);

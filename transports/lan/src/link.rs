@@ -185,10 +185,15 @@ where
             loss = &mut reading => return loss,
             sent = write(&mut writer, outgoing, &mut end) => sent,
         };
-        if let Err(error) = sent {
-            // The other end is gone, but what it said before may still wait to be read.
-            let last = timeout(LAST_BYTES_FOR, reading).await;
-            return last.unwrap_or_else(|_| loss(&error));
+        match sent {
+            Ok(Wrote::Something) => {}
+            // There is nothing to lose, and many who say nothing must not hold many sockets.
+            Ok(Wrote::Nothing) => return end.reason(),
+            Err(error) => {
+                // The other end is gone, but what it said before may still wait to be read.
+                let last = timeout(LAST_BYTES_FOR, reading).await;
+                return last.unwrap_or_else(|_| loss(&error));
+            }
         }
     }
     let _ = writer.shutdown().await;
@@ -216,12 +221,19 @@ where
     }
 }
 
+/// Whether a link that was closed had anything to say.
+enum Wrote {
+    Something,
+    Nothing,
+}
+
 /// Writes what the node gives, until it closes the link or the driver shuts down.
 async fn write(
     writer: &mut (impl AsyncWriteExt + Unpin),
     mut outgoing: Outgoing,
     end: &mut End,
-) -> io::Result<()> {
+) -> io::Result<Wrote> {
+    let mut wrote = Wrote::Nothing;
     loop {
         let chunk = tokio::select! {
             // What was taken goes out first.
@@ -230,8 +242,11 @@ async fn write(
             () = end.shutting_down() => None,
         };
         match chunk {
-            Some(chunk) => writer.write_all(&chunk).await?,
-            None => return Ok(()),
+            Some(chunk) => {
+                wrote = Wrote::Something;
+                writer.write_all(&chunk).await?;
+            }
+            None => return Ok(wrote),
         }
     }
 }

@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use hedgerow_driver::{Condition, ConditionState};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections that wait for the accept loop.
-const BACKLOG: i32 = 128;
+/// Connections that wait for the accept loop: room for a newcomer behind a flood of others, which
+/// the loop passes in a moment. The system may allow less.
+const BACKLOG: i32 = 1_024;
 /// Free ports tried until one is free in both families.
 const FREE_PORTS_TRIED: usize = 16;
 
