@@ -18,10 +18,12 @@ mod file;
 mod folder;
 mod key;
 mod secret;
+mod survey;
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use hedgerow_core::id::BootEpoch;
 use hedgerow_core::identity::Identity;
@@ -31,6 +33,7 @@ pub use error::{HomeError, Malformed};
 pub use folder::default_folder;
 pub use secret::parse_network_secret;
 pub use secret::{create_network_secret, generate_network_secret, load_network_secret};
+pub use survey::{Survey, survey};
 
 /// An open home folder. As long as it lives, nobody else opens the same one.
 pub struct Home {
@@ -80,7 +83,16 @@ impl Home {
     /// # Errors
     /// [`HomeError`]: a full or read-only disk, a damaged file.
     pub fn next_boot_epoch(&mut self) -> Result<BootEpoch, HomeError> {
-        epoch::next(&self.folder, self.key_is_new)
+        epoch::next(&self.folder, self.key_is_new, SystemTime::now())
+    }
+
+    /// Writes down that this key has used `epoch`: the mesh told the node of a later run than
+    /// its own file did, and it stepped above. Without this the next start would fall behind.
+    ///
+    /// # Errors
+    /// [`HomeError`]: a full or read-only disk, a damaged file.
+    pub fn raise_boot_epoch(&mut self, epoch: BootEpoch) -> Result<(), HomeError> {
+        epoch::raise(&self.folder, epoch)
     }
 
     /// Where this node listens for commands. Makes the short runtime folder if one is needed.

@@ -1,23 +1,32 @@
 //! Why a home folder cannot be used.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why a home folder, or a file with a secret, cannot be used.
+///
+/// Its text says what failed and then [`HomeError::advice`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HomeError {
     /// The system names no folder for this user's data.
-    #[error("this user has no data folder: set HEDGEROW_HOME to a folder")]
     NoDataFolder,
     /// Another node uses the folder.
-    #[error("{} is in use by another node: stop it, or choose another home", folder.display())]
     InUse {
         /// The folder.
         folder: PathBuf,
     },
+    /// The folder is another user's: what is written there would be in that user's way.
+    ForeignHome {
+        /// The folder.
+        folder: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who asks.
+        user: u32,
+    },
     /// Others than the owner may read a secret.
-    #[error("others may read {} (mode {mode:03o}): run `chmod 600 {}`", path.display(), path.display())]
     TooOpen {
         /// The file.
         path: PathBuf,
@@ -25,10 +34,6 @@ pub enum HomeError {
         mode: u32,
     },
     /// A key file that is damaged, or no key file.
-    #[error(
-        "{} is not a usable key: {source}; restore it from a copy, or move it away to start with a new identity", 
-        path.display()
-    )]
     InvalidKey {
         /// The file, left as it was.
         path: PathBuf,
@@ -36,7 +41,6 @@ pub enum HomeError {
         source: Malformed,
     },
     /// A network's secret file that is damaged, or no secret file.
-    #[error("{} is not a network secret: {source}; copy it again from another node", path.display())]
     InvalidSecret {
         /// The file, left as it was.
         path: PathBuf,
@@ -44,7 +48,6 @@ pub enum HomeError {
         source: Malformed,
     },
     /// The file that counts starts is damaged.
-    #[error("{} does not count starts: {source}; remove it, and counting goes on from the clock", path.display())]
     InvalidEpoch {
         /// The file, left as it was.
         path: PathBuf,
@@ -52,7 +55,6 @@ pub enum HomeError {
         source: Malformed,
     },
     /// The place is read-only, or the permissions forbid writing.
-    #[error("cannot {action} {}: {source}; make it writable, or choose another home", path.display())]
     NotWritable {
         /// What was tried.
         action: &'static str,
@@ -62,7 +64,6 @@ pub enum HomeError {
         source: io::Error,
     },
     /// The disk or the quota is full.
-    #[error("cannot {action} {}: {source}; free some space", path.display())]
     DiskFull {
         /// What was tried.
         action: &'static str,
@@ -72,7 +73,6 @@ pub enum HomeError {
         source: io::Error,
     },
     /// The system refuses in another way.
-    #[error("cannot {action} {}: {source}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
@@ -82,29 +82,106 @@ pub enum HomeError {
         source: io::Error,
     },
     /// A file is there that would have been overwritten.
-    #[error("{} exists and is not overwritten: choose another name, or move it away", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
     },
     /// Somebody else's folder stands where the control socket belongs.
-    #[error("{} belongs to another user or is open to others: remove it, or choose a home with a shorter path", path.display())]
     ForeignFolder {
         /// The folder.
         path: PathBuf,
     },
     /// The system gives no random numbers.
-    #[error("the system gives no random numbers: {source}")]
     NoRandomness {
         /// The system's answer.
         source: getrandom::Error,
     },
 }
 
+impl HomeError {
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        let text = match self {
+            Self::NoDataFolder => "set HEDGEROW_HOME to a folder",
+            Self::InUse { .. } => "stop it, or choose another home",
+            Self::ForeignHome { user, folder, .. } => {
+                let folder = folder.display();
+                return format!(
+                    "run as its owner, choose another home, or hand it over with \
+                     `chown -R {user} {folder}`"
+                );
+            }
+            Self::TooOpen { path, .. } => return format!("run `chmod 600 {}`", path.display()),
+            Self::InvalidKey { .. } => {
+                "restore it from a copy, or move it away to start with a new identity"
+            }
+            Self::InvalidSecret { .. } => "copy it again from another node",
+            Self::InvalidEpoch { .. } => "remove it, and counting goes on from the clock",
+            Self::NotWritable { .. } => "make it writable, or choose another home",
+            Self::DiskFull { .. } => "free some space, or choose another home",
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => "check the path",
+                io::ErrorKind::PermissionDenied => "run as its owner, or choose another home",
+                _ => "see what is there, or choose another home",
+            },
+            Self::Exists { .. } => "choose another name, or move it away",
+            Self::ForeignFolder { .. } => "remove it, or choose a home with a shorter path",
+            Self::NoRandomness { .. } => "wait until the system has started, then try again",
+        };
+        text.to_owned()
+    }
+
+    /// What failed, with which value.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match self {
+            Self::NoDataFolder => "this user has no data folder".to_owned(),
+            Self::InUse { folder } => format!("{} is in use by another node", folder.display()),
+            Self::ForeignHome { folder, owner, user } => {
+                format!("{} belongs to user {owner}, not to user {user}", folder.display())
+            }
+            Self::TooOpen { path, mode } => {
+                format!("others may read {} (mode {mode:03o})", path.display())
+            }
+            Self::InvalidKey { path, source } => {
+                format!("{} is not a usable key: {source}", path.display())
+            }
+            Self::InvalidSecret { path, source } => {
+                format!("{} is not a network secret: {source}", path.display())
+            }
+            Self::InvalidEpoch { path, source } => {
+                format!("{} does not count starts: {source}", path.display())
+            }
+            Self::NotWritable { action, path, source }
+            | Self::DiskFull { action, path, source }
+            | Self::Io { action, path, source } => {
+                format!("cannot {action} {}: {source}", path.display())
+            }
+            Self::Exists { path } => format!("{} exists and is not overwritten", path.display()),
+            Self::ForeignFolder { path } => {
+                format!("{} belongs to another user or is open to others", path.display())
+            }
+            Self::NoRandomness { source } => {
+                format!("the system gives no random numbers: {source}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for HomeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what(), self.advice())
+    }
+}
+
 /// What is wrong with the content of a file. Never tells the content: it may be most of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Malformed {
+    /// There is nothing in it: a disk that was full, or a power cut under another program.
+    #[error("it is empty")]
+    Empty,
     /// The line does not begin with the word it should.
     #[error("it does not begin with `{expected}`")]
     Header {

@@ -36,18 +36,19 @@ fn open(path: &Path) -> Result<Option<File>, HomeError> {
         Ok(file) => Ok(Some(file)),
         // A link to nowhere, such as a disk that is not mounted, is not a missing file.
         Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok(None),
-        Err(source) => Err(HomeError::Io { action: "read", path: path.to_owned(), source }),
+        Err(source) => Err(unreadable(path, source)),
     }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> HomeError {
+    HomeError::Io { action: "read", path: path.to_owned(), source }
 }
 
 fn read_content(path: &Path, file: &File) -> Result<Zeroizing<Vec<u8>>, HomeError> {
     // Room for all of it at once: a vector that grows leaves copies of a secret behind.
     let mut content = Zeroizing::new(Vec::with_capacity(BYTES_MAX as usize + 64));
-    file.take(BYTES_MAX).read_to_end(&mut content).map_err(|source| HomeError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
+    let read = file.take(BYTES_MAX).read_to_end(&mut content);
+    read.map_err(|source| unreadable(path, source))?;
     Ok(content)
 }
 
@@ -55,12 +56,7 @@ fn read_content(path: &Path, file: &File) -> Result<Zeroizing<Vec<u8>>, HomeErro
 fn refuse_open_permissions(path: &Path, file: &File) -> Result<(), HomeError> {
     use std::os::unix::fs::MetadataExt;
 
-    let metadata = file.metadata();
-    let metadata = metadata.map_err(|source| HomeError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
+    let metadata = file.metadata().map_err(|source| unreadable(path, source))?;
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(HomeError::TooOpen { path: path.to_owned(), mode });
@@ -79,6 +75,9 @@ pub(super) fn second_word<'a>(
     content: &'a [u8],
     header: &'static str,
 ) -> Result<&'a str, Malformed> {
+    if content.is_empty() {
+        return Err(Malformed::Empty);
+    }
     let wrong = Malformed::Header { expected: header };
     let text = std::str::from_utf8(content).map_err(|_| wrong)?;
     let rest = text.trim_ascii_end().strip_prefix(header).ok_or(wrong)?;

@@ -35,7 +35,30 @@ pub(super) fn create(folder: &Path) -> Result<PathBuf, HomeError> {
     builder.recursive(true);
     for_owner_only(&mut builder);
     let made = builder.create(folder).and_then(|()| fs::canonicalize(folder));
-    made.map_err(|source| HomeError::from_io("make the folder", folder, source))
+    let folder = made.map_err(|source| HomeError::from_io("make the folder", folder, source))?;
+    refuse_foreign(&folder)?;
+    Ok(folder)
+}
+
+/// Refuses another user's folder, root included: files of root's in a user's home would lock
+/// that user out of it, and in a folder that another user owns that user can exchange the key.
+#[cfg(unix)]
+pub(super) fn refuse_foreign(folder: &Path) -> Result<(), HomeError> {
+    use std::os::unix::fs::MetadataExt;
+
+    let metadata = fs::metadata(folder);
+    let metadata = metadata.map_err(|source| HomeError::from_io("look at", folder, source))?;
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner == user {
+        return Ok(());
+    }
+    Err(HomeError::ForeignHome { folder: folder.to_owned(), owner, user })
+}
+
+/// Elsewhere the folder's own protection holds.
+#[cfg(not(unix))]
+pub(super) fn refuse_foreign(_folder: &Path) -> Result<(), HomeError> {
+    Ok(())
 }
 
 /// Makes folders that only their owner may enter.

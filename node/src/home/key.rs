@@ -11,18 +11,21 @@ const HEADER: &str = "hedgerow-key-1";
 
 /// The identity of `folder`, and whether it is a new one.
 pub(super) fn load_or_create(folder: &Path) -> Result<(Identity, bool), HomeError> {
-    let path = folder.join("key");
-    if let Some(content) = file::read_private(&path)? {
-        let identity = parse(&content);
-        return match identity {
-            Ok(identity) => Ok((identity, false)),
-            Err(source) => Err(HomeError::InvalidKey { path, source }),
-        };
+    if let Some(identity) = load(folder)? {
+        return Ok((identity, false));
     }
     let identity = generate()?;
     let line = file::secret_line(HEADER, identity.to_seed().as_slice());
     file::replace(folder, "key", line.as_bytes())?;
     Ok((identity, true))
+}
+
+/// The identity of `folder`; `None` if it has no key yet.
+pub(super) fn load(folder: &Path) -> Result<Option<Identity>, HomeError> {
+    let path = folder.join("key");
+    let Some(content) = file::read_private(&path)? else { return Ok(None) };
+    let identity = parse(&content);
+    identity.map(Some).map_err(|source| HomeError::InvalidKey { path, source })
 }
 
 fn parse(content: &[u8]) -> Result<Identity, Malformed> {

@@ -82,7 +82,7 @@ fn a_damaged_key_is_refused_and_left_as_it_was() {
     let inadmissible = seeds.into_iter().find(|seed| Identity::from_seed(seed).is_err()).unwrap();
     let good = "hedgerow-key-1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     for (content, expected) in [
-        ("", Malformed::Header { expected: "hedgerow-key-1" }),
+        ("", Malformed::Empty),
         ("\u{0}\u{1}", Malformed::Header { expected: "hedgerow-key-1" }),
         ("hedgerow-key-2 AAAA", Malformed::Header { expected: "hedgerow-key-1" }),
         ("hedgerow-key-1\n", Malformed::Header { expected: "hedgerow-key-1" }),
@@ -156,6 +156,58 @@ fn a_lost_count_goes_on_above_any_number_of_starts() {
     let first = open(folder.path()).next_boot_epoch().unwrap();
     assert!(first > 1_767_000_000_000, "{first}");
     assert_eq!(open(folder.path()).next_boot_epoch().unwrap(), first + 1);
+}
+
+#[test]
+fn a_clock_that_was_never_set_or_set_back_does_no_harm() {
+    let week = std::time::Duration::from_secs(7 * 24 * 3_600);
+    let folder = tempfile::tempdir().unwrap();
+    let next = |key_is_new, now| epoch::next(folder.path(), key_is_new, now).unwrap();
+    // With the file there is no clock in it.
+    let now = SystemTime::now();
+    assert_eq!([next(true, now), next(false, now - week)], [1, 2]);
+    assert_eq!([next(false, SystemTime::UNIX_EPOCH), next(false, now)], [3, 4]);
+
+    // Without it, a clock of 1970 or before counts as the day before anybody ran this.
+    for clock in [SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH - week] {
+        fs::remove_file(folder.path().join("epoch")).unwrap();
+        let first = next(false, clock);
+        assert!(first > 1_767_000_000_000, "{first}");
+        assert_eq!(next(false, clock), first + 1, "counted, not read from the clock again");
+    }
+}
+
+#[test]
+fn what_the_mesh_knows_better_is_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut home = open(folder.path());
+    assert_eq!(home.next_boot_epoch().unwrap(), 1);
+    home.raise_boot_epoch(41).unwrap();
+    home.raise_boot_epoch(7).unwrap();
+    drop(home);
+    assert_eq!(open(folder.path()).next_boot_epoch().unwrap(), 42);
+    fs::remove_file(folder.path().join("epoch")).unwrap();
+    open(folder.path()).raise_boot_epoch(50).unwrap();
+    assert_eq!(open(folder.path()).next_boot_epoch().unwrap(), 51);
+}
+
+#[cfg(unix)]
+#[test]
+fn another_users_home_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    if std::os::unix::fs::chown(folder.path(), Some(4_242), None).is_err() {
+        return skip("another_users_home_is_refused", "only root gives a folder away");
+    }
+    let error = Home::open(Some(folder.path())).unwrap_err();
+    assert!(matches!(error, HomeError::ForeignHome { owner: 4_242, .. }), "{error:?}");
+    assert!(error.to_string().contains("chown -R") && error.to_string().contains("4242"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made there");
+}
+
+#[cfg(unix)]
+fn skip(test: &str, why: &str) {
+    use std::io::Write;
+    std::io::stderr().write_all(format!("\nSKIP {test}: {why}\n").as_bytes()).unwrap();
 }
 
 #[test]
