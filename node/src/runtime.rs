@@ -31,6 +31,7 @@ pub(crate) use shared::Shared;
 pub(crate) use streams::{Read, StreamState};
 
 use crate::builder::Start;
+use crate::home::Home;
 use crate::mesh::Mesh;
 use crate::presence::PresenceOs;
 use desk::Desk;
@@ -79,6 +80,8 @@ struct Runtime {
     desk: Desk,
     drivers: Drivers,
     senders: BTreeMap<LinkId, LinkSender>,
+    /// Locked while the node runs; takes what the mesh knows better about the boot epoch.
+    home: Option<Home>,
     shared: Arc<Shared>,
     /// The graph's figures are older than what is known.
     graph_is_stale: bool,
@@ -122,15 +125,13 @@ pub(crate) fn start(start: Start) -> Mesh {
         desk: Desk::new(shared.clone()),
         drivers: running,
         senders: BTreeMap::new(),
+        home,
         shared: shared.clone(),
         graph_is_stale: false,
         graph_changed: false,
         changes: Vec::new(),
     };
-    tokio::spawn(async move {
-        runtime.run(reports, call_queue).await;
-        drop(home);
-    });
+    tokio::spawn(runtime.run(reports, call_queue));
     Mesh::new(shared)
 }
 
@@ -178,6 +179,8 @@ impl Runtime {
             self.carry_out();
         }
         self.say_goodbye(&mut reports).await;
+        // Whoever waits for the end may start the next node of this home at once.
+        drop(self.home.take());
         drop(ended);
     }
 
@@ -294,12 +297,22 @@ impl Runtime {
             }
             Event::Bus(event) => self.desk.on_event(event),
             Event::Transport(transport, condition) => self.set_condition(transport, condition),
+            Event::EpochStepped(epoch) => self.keep_epoch(epoch),
             Event::Overflow(_) => {
                 // What the lost events said is read from the state itself.
                 self.graph_changed = true;
                 self.desk.on_overflow();
             }
             _ => {}
+        }
+    }
+
+    /// Writes the epoch down at once: it happens once in the life of a home that was restored
+    /// from an old copy, and the wait for the disk is short.
+    fn keep_epoch(&mut self, epoch: hedgerow_core::id::BootEpoch) {
+        let Some(home) = &mut self.home else { return };
+        if let Err(error) = home.raise_boot_epoch(epoch) {
+            tracing::warn!(%error, epoch, "the stepped boot epoch is not on disk");
         }
     }
 
