@@ -32,7 +32,7 @@ pub use hedgerow_core::network::NetworkSecret;
 pub use hedgerow_driver as driver;
 pub use hedgerow_memory as memory;
 pub use home::Home;
-pub use links::{Link, LinkState, TransportStatus};
+pub use links::{Link, LinkState, Stranger, TransportStatus};
 pub use mesh::{Mesh, MeshClosed};
 pub use presence::{
     Change, Connection, ConnectionType, JsonObject, Peer, Presence, PresenceGraph, PresenceOs,

@@ -55,6 +55,22 @@ impl Link {
     }
 }
 
+/// A place where somebody is who cannot join: another network, another secret, another version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stranger {
+    /// Where it was met last, in the transport's own notation.
+    pub endpoint: String,
+    /// Why it cannot join, and what to do if it should.
+    pub reason: String,
+    /// How often it was met; a node with a wrong secret tries again and again.
+    pub count: u64,
+    /// How long ago that was last.
+    pub last_seen: Duration,
+    /// Whether one of both tried to make a link; otherwise it only showed itself.
+    pub tried: bool,
+}
+
 /// A transport and how it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::builder::MeshBuilder;
 use crate::bus::Bus;
-use crate::links::{Link, TransportStatus};
+use crate::links::{Link, Stranger, TransportStatus};
 use crate::presence::Presence;
 use crate::runtime::{Call, Shared};
 
@@ -95,6 +95,17 @@ impl Mesh {
     /// Safe: nothing changes.
     pub async fn links(&self) -> Result<Vec<Link>, MeshClosed> {
         self.shared.ask(Call::Links).await
+    }
+
+    /// Who is near and cannot join, by host: at most 64 of them.
+    ///
+    /// # Errors
+    /// [`MeshClosed`].
+    ///
+    /// # Cancel safety
+    /// Safe: nothing changes.
+    pub async fn strangers(&self) -> Result<Vec<Stranger>, MeshClosed> {
+        self.shared.ask(Call::Strangers).await
     }
 
     /// What was dropped, refused or skipped, by cause.

@@ -9,6 +9,7 @@ mod desk;
 mod drivers;
 mod inbox;
 mod shared;
+mod strangers;
 mod streams;
 mod views;
 
@@ -36,6 +37,7 @@ use crate::mesh::Mesh;
 use crate::presence::PresenceOs;
 use desk::Desk;
 use drivers::Drivers;
+use strangers::Strangers;
 
 /// Calls that wait for the task.
 const CALLS: usize = 256;
@@ -80,6 +82,7 @@ struct Runtime {
     desk: Desk,
     drivers: Drivers,
     senders: BTreeMap<LinkId, LinkSender>,
+    strangers: Strangers,
     /// Locked while the node runs; takes what the mesh knows better about the boot epoch.
     home: Option<Home>,
     shared: Arc<Shared>,
@@ -125,6 +128,7 @@ pub(crate) fn start(start: Start) -> Mesh {
         desk: Desk::new(shared.clone()),
         drivers: running,
         senders: BTreeMap::new(),
+        strangers: Strangers::default(),
         home,
         shared: shared.clone(),
         graph_is_stale: false,
@@ -189,6 +193,7 @@ impl Runtime {
         let event = match report {
             Report::Event(event) => event,
             Report::LinkUp(up, sender) => {
+                self.strangers.on_link_up(&up);
                 self.senders.insert(up.link, sender);
                 TransportEvent::LinkUp(up)
             }
@@ -197,6 +202,9 @@ impl Runtime {
         };
         if let TransportEvent::LinkDown { link, .. } = &event {
             self.senders.remove(link);
+        }
+        if let TransportEvent::Sighted(sighting) = &event {
+            self.strangers.on_sighting(now, &self.node.local().network, sighting);
         }
         self.node.handle_input(now, Input::Transport { transport, event });
     }
@@ -210,6 +218,9 @@ impl Runtime {
             }
             Call::Counters(reply) => {
                 let _ = reply.send(self.node.counters());
+            }
+            Call::Strangers(reply) => {
+                let _ = reply.send(self.strangers.view(now));
             }
             call => self.desk.on_call(now, &mut self.node, call),
         }
@@ -297,6 +308,11 @@ impl Runtime {
             }
             Event::Bus(event) => self.desk.on_event(event),
             Event::Transport(transport, condition) => self.set_condition(transport, condition),
+            Event::LinkUp { link, endpoint, .. } => self.strangers.on_established(link, &endpoint),
+            Event::LinkDown { link, peer, endpoint, end } => {
+                let now = self.clock.now();
+                self.strangers.on_link_down(now, link, peer.is_some(), &endpoint, &end);
+            }
             Event::EpochStepped(epoch) => self.keep_epoch(epoch),
             Event::Overflow(_) => {
                 // What the lost events said is read from the state itself.

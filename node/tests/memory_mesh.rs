@@ -488,3 +488,33 @@ async fn a_stepped_epoch_is_written_home_and_survives_the_next_start() {
     assert_eq!(epoch(), "hedgerow-epoch-1 503\n");
     next.shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_without_the_secret_is_shown_to_both_sides_with_a_sentence() {
+    let secret = |byte| hedgerow::NetworkSecret::from_bytes([byte; 16]);
+    let builder = || Mesh::builder().network("test").without_lan();
+    for (a, b, dialler_hears, other_hears) in [
+        (
+            builder().network_secret(secret(1)),
+            builder().network_secret(secret(2)),
+            "secret",
+            "secret",
+        ),
+        (builder().network_secret(secret(1)), builder(), "open", "closed"),
+    ] {
+        let medium = Medium::new();
+        medium.connect("a", "b", Shape::lan()).unwrap();
+        let a = a.name("a").driver(medium.driver("a")).start().await.unwrap();
+        let b = b.name("b").driver(medium.driver("b")).start().await.unwrap();
+        for (mesh, expected) in [(&a, dialler_hears), (&b, other_hears)] {
+            let mut strangers = Vec::new();
+            while strangers.is_empty() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                strangers = mesh.strangers().await.unwrap();
+            }
+            assert_eq!(strangers.len(), 1, "{strangers:?}");
+            assert!(strangers[0].reason.contains(expected), "{strangers:?}");
+            assert!(mesh.presence().graph().remote_peers.is_empty());
+        }
+    }
+}

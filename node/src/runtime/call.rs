@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::StreamState;
 use crate::bus::{Candidate, ListenError};
-use crate::links::Link;
+use crate::links::{Link, Stranger};
 
 /// A question or an order, with the place for its answer. A handle that is dropped meanwhile
 /// drops that place; nobody minds.
@@ -20,6 +20,7 @@ use crate::links::Link;
 pub(crate) enum Call {
     Links(oneshot::Sender<Vec<Link>>),
     Counters(oneshot::Sender<Counters>),
+    Strangers(oneshot::Sender<Vec<Stranger>>),
     SendReliable(SendReliable),
     SendUnreliable {
         peer: PeerKey,

@@ -107,7 +107,9 @@ impl Desk {
                 // A stream that is gone already needs no reset.
                 let _ = node.with_bus(now, |bus, _| bus.stream_reset(now, stream, code));
             }
-            Call::Links(_) | Call::Counters(_) => unreachable!("the runtime answers these itself"),
+            Call::Links(_) | Call::Counters(_) | Call::Strangers(_) => {
+                unreachable!("the runtime answers these itself")
+            }
         }
     }
 

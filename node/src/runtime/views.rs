@@ -113,9 +113,6 @@ pub(super) fn log(event: &Event) {
             tracing::info!(%peer, ?link, %endpoint, reason = %end, "link down");
         }
         Event::LinkDown { link, peer: None, endpoint, end } => match end {
-            LinkEnd::Handshake(_) => {
-                tracing::warn!(?link, %endpoint, reason = %end, "no link");
-            }
             LinkEnd::Here(CloseCode::Myself) => {
                 tracing::debug!(?link, %endpoint, "this endpoint is this very node");
             }

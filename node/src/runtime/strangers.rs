@@ -1,0 +1,271 @@
+//! Who is near and cannot join: nodes of other networks, with another secret, or that speak
+//! another version. A user with a wrong secret sees nothing else of the mesh.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hedgerow_core::id::LinkId;
+use hedgerow_core::io::{Beacon, BeaconIdentity, Endpoint, LinkLoss, LinkOrigin, LinkUp, Sighting};
+use hedgerow_core::link::LinkEnd;
+use hedgerow_core::network::Network;
+use hedgerow_core::time::Instant;
+
+use crate::links::Stranger;
+
+/// Places remembered; of more, the one that was quiet longest is forgotten.
+const STRANGERS_MAX: usize = 64;
+
+/// The strangers that this node met.
+#[derive(Debug, Default)]
+pub(super) struct Strangers {
+    /// By host: a port that somebody dials from is another one each time.
+    known: BTreeMap<String, Met>,
+    /// Links that this node dialled and whose handshake is under way.
+    dialled: BTreeSet<LinkId>,
+}
+
+#[derive(Debug)]
+struct Met {
+    endpoint: Endpoint,
+    reason: String,
+    count: u64,
+    last: Instant,
+    tried: bool,
+}
+
+impl Strangers {
+    pub(super) fn on_link_up(&mut self, up: &LinkUp) {
+        if let LinkOrigin::Dialled(_) = up.origin {
+            self.dialled.insert(up.link);
+        }
+    }
+
+    /// The handshake showed somebody who belongs here.
+    pub(super) fn on_established(&mut self, link: LinkId, endpoint: &Endpoint) {
+        self.dialled.remove(&link);
+        self.known.remove(host(endpoint));
+    }
+
+    /// A link ended; without a peer, its handshake had not been done.
+    pub(super) fn on_link_down(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        was_up: bool,
+        endpoint: &Endpoint,
+        end: &LinkEnd,
+    ) {
+        let dialled = self.dialled.remove(&link);
+        let reason = match end {
+            _ if was_up => return,
+            LinkEnd::Handshake(failure) => failure.to_string(),
+            // In a closed network a stranger's first message cannot be read, and the answer to
+            // it is silence. Who accepts learns nothing from a link that ends so early: the
+            // dialler may have found a better one.
+            LinkEnd::Lost(LinkLoss::ClosedByRemote | LinkLoss::Reset) if dialled => {
+                "the peer closed the link instead of answering: it has another network secret, \
+                 or no room; check the secret on both sides"
+                    .to_owned()
+            }
+            _ => return,
+        };
+        self.note(now, endpoint, reason, true);
+    }
+
+    /// Somebody shows a beacon; members of this network are none of ours.
+    pub(super) fn on_sighting(&mut self, now: Instant, network: &Network, sighting: &Sighting) {
+        let Some(beacon) = &sighting.beacon else { return };
+        if beacon.address_in(network).is_none() {
+            self.note(now, &sighting.endpoint, why(beacon, network).to_owned(), false);
+        }
+    }
+
+    fn note(&mut self, now: Instant, endpoint: &Endpoint, reason: String, tried: bool) {
+        let host = host(endpoint);
+        let met = match self.known.get_mut(host) {
+            Some(met) => met,
+            None => {
+                if self.known.len() >= STRANGERS_MAX {
+                    self.forget_quietest();
+                }
+                let (reason, endpoint) = (String::new(), endpoint.clone());
+                let met = Met { endpoint, reason, count: 0, last: now, tried };
+                self.known.entry(host.to_owned()).or_insert(met)
+            }
+        };
+        // What the handshake said is more than what a beacon says.
+        if tried || !met.tried {
+            if met.reason != reason {
+                tell(endpoint, &reason, tried);
+            }
+            (met.endpoint, met.reason, met.tried) = (endpoint.clone(), reason, tried);
+        }
+        met.count += 1;
+        met.last = now;
+    }
+
+    fn forget_quietest(&mut self) {
+        let quietest = self.known.iter().min_by_key(|(_, met)| met.last);
+        if let Some(host) = quietest.map(|(host, _)| host.clone()) {
+            self.known.remove(&host);
+        }
+    }
+
+    pub(super) fn view(&self, now: Instant) -> Vec<Stranger> {
+        let view = |met: &Met| Stranger {
+            endpoint: met.endpoint.to_string(),
+            reason: met.reason.clone(),
+            count: met.count,
+            last_seen: now.since(met.last),
+            tried: met.tried,
+        };
+        self.known.values().map(view).collect()
+    }
+}
+
+/// Once for each host and reason: whoever has a wrong secret comes back again and again.
+fn tell(endpoint: &Endpoint, reason: &str, tried: bool) {
+    if tried {
+        tracing::warn!(%endpoint, reason, "no link");
+    } else {
+        tracing::info!(%endpoint, reason, "somebody else is near");
+    }
+}
+
+fn why(beacon: &Beacon, network: &Network) -> &'static str {
+    match (beacon.identity, network.is_open()) {
+        (BeaconIdentity::Open { .. }, true) => "it is in another network",
+        (BeaconIdentity::Open { .. }, false) => {
+            "its network is open, this one is closed; if it belongs here, give it the secret"
+        }
+        (BeaconIdentity::Closed { .. }, true) => {
+            "its network is closed, this one is open; if this node belongs there, give it the \
+             secret with --secret-file"
+        }
+        (BeaconIdentity::Closed { .. }, false) => {
+            "it is in another network or has another secret; if it belongs here, give both the \
+             same secret and network name"
+        }
+    }
+}
+
+/// What stays the same when somebody comes back: all but the port, where there is one.
+fn host(endpoint: &Endpoint) -> &str {
+    let text = endpoint.as_str();
+    match text.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hedgerow_core::id::{Address, TransportId};
+    use hedgerow_core::link::HandshakeFailure;
+    use hedgerow_core::network::NetworkSecret;
+
+    use super::*;
+    use crate::runtime::Entropic;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn link(number: u64) -> LinkId {
+        LinkId { transport: TransportId(0), number }
+    }
+
+    fn closed(byte: u8) -> Network {
+        Network::closed("n", &NetworkSecret::from_bytes([byte; 16])).unwrap()
+    }
+
+    fn sighting(network: &Network) -> Sighting {
+        let address = Address::from_bytes([7; 8]);
+        let beacon = Some(Beacon::new(network, address, &mut Entropic));
+        Sighting { endpoint: Endpoint::new("10.0.0.2:4040"), beacon }
+    }
+
+    #[test]
+    fn a_beacon_says_which_side_lacks_the_secret() {
+        let open = |name| Network::open(name).unwrap();
+        for (ours, theirs, expected) in [
+            (open("a"), open("b"), Some("another network")),
+            (open("a"), closed(1), Some("--secret-file")),
+            (closed(1), open("n"), Some("its network is open")),
+            (closed(1), closed(2), Some("another secret")),
+            (closed(1), closed(1), None),
+            (open("a"), open("a"), None),
+        ] {
+            let mut strangers = Strangers::default();
+            strangers.on_sighting(at(1), &ours, &sighting(&theirs));
+            let found = strangers.view(at(1)).pop().map(|stranger| stranger.reason);
+            match expected {
+                Some(part) => {
+                    assert!(found.as_ref().is_some_and(|f| f.contains(part)), "{found:?}")
+                }
+                None => assert_eq!(found, None),
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_host_is_counted_and_its_handshake_says_more_than_its_beacon() {
+        let mut strangers = Strangers::default();
+        let end = LinkEnd::Handshake(HandshakeFailure::OtherNetwork);
+        for port in 1..=3 {
+            let endpoint = Endpoint::new(&format!("10.0.0.2:{port}"));
+            strangers.on_link_down(at(port), link(port), false, &endpoint, &end);
+        }
+        strangers.on_sighting(at(4), &closed(1), &sighting(&closed(2)));
+        let view = strangers.view(at(9));
+        assert_eq!(view.len(), 1);
+        assert_eq!((view[0].count, view[0].last_seen), (4, Duration::from_secs(5)));
+        assert!(view[0].tried && view[0].reason.contains("another secret"), "{view:?}");
+        assert_eq!(view[0].endpoint, "10.0.0.2:3");
+        strangers.on_established(link(9), &Endpoint::new("10.0.0.2:9"));
+        assert!(strangers.view(at(9)).is_empty(), "it has the secret now");
+    }
+
+    #[test]
+    fn silence_tells_the_dialler_only() {
+        let end = LinkEnd::Lost(LinkLoss::ClosedByRemote);
+        let endpoint = Endpoint::new("h:1");
+        let up = |origin| LinkUp {
+            link: link(1),
+            origin,
+            shape: hedgerow_core::io::LinkShape::Stream { chunk_bytes: 1, frame_bytes_max: 1_280 },
+            endpoint: endpoint.clone(),
+            estimate: hedgerow_core::io::LinkEstimate {
+                rate_bytes_per_s: 1,
+                delay: Duration::ZERO,
+            },
+        };
+        for (origin, told) in
+            [(LinkOrigin::Accepted, 0), (LinkOrigin::Dialled(hedgerow_core::id::DialId(1)), 1)]
+        {
+            let mut strangers = Strangers::default();
+            strangers.on_link_up(&up(origin));
+            strangers.on_link_down(at(1), link(1), false, &endpoint, &end);
+            assert_eq!(strangers.view(at(1)).len(), told);
+            assert!(strangers.dialled.is_empty());
+        }
+        let mut strangers = Strangers::default();
+        strangers.on_link_up(&up(LinkOrigin::Dialled(hedgerow_core::id::DialId(1))));
+        strangers.on_link_down(at(1), link(1), true, &endpoint, &end);
+        assert!(strangers.view(at(1)).is_empty(), "it was a member");
+    }
+
+    #[test]
+    fn there_are_never_too_many() {
+        let mut strangers = Strangers::default();
+        let end = LinkEnd::Handshake(HandshakeFailure::OtherNetwork);
+        for number in 0..200_u64 {
+            let endpoint = Endpoint::new(&format!("host{number}:1"));
+            strangers.on_link_down(at(number), link(number), false, &endpoint, &end);
+        }
+        let view = strangers.view(at(200));
+        assert_eq!(view.len(), STRANGERS_MAX);
+        assert!(view.iter().any(|stranger| stranger.endpoint == "host199:1"));
+    }
+}
