@@ -122,6 +122,9 @@ impl HomeError {
             Self::DiskFull { .. } => "free some space, or choose another home",
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "check the path",
+                io::ErrorKind::NotADirectory => {
+                    "a file is in the way: choose another home, or move it away"
+                }
                 io::ErrorKind::PermissionDenied => "run as its owner, or choose another home",
                 _ => "see what is there, or choose another home",
             },

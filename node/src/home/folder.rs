@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::HomeError;
@@ -35,7 +36,14 @@ pub(super) fn create(folder: &Path) -> Result<PathBuf, HomeError> {
     builder.recursive(true);
     for_owner_only(&mut builder);
     let made = builder.create(folder).and_then(|()| fs::canonicalize(folder));
-    let folder = made.map_err(|source| HomeError::from_io("make the folder", folder, source))?;
+    let folder = made.map_err(|source| match source.kind() {
+        // What is there is no folder.
+        ErrorKind::AlreadyExists => {
+            let source = ErrorKind::NotADirectory.into();
+            HomeError::from_io("make the folder", folder, source)
+        }
+        _ => HomeError::from_io("make the folder", folder, source),
+    })?;
     refuse_foreign(&folder)?;
     Ok(folder)
 }
