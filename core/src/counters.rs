@@ -1,7 +1,8 @@
 //! What was dropped, refused or skipped, by cause.
 
 /// Counts every limit that was hit and every rule that was broken. They only grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Counters {
     /// Links whose handshake failed.
