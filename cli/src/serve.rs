@@ -4,6 +4,7 @@ mod answers;
 mod inbox;
 mod pipe;
 mod roster;
+mod scarcity;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,15 +21,12 @@ use crate::control::{
 use crate::failure::{ErrorCode, Failure};
 use inbox::Inbox;
 use roster::Roster;
+use scarcity::Reserve;
 
-/// Clients at once.
-const CLIENTS_MAX: usize = 64;
 /// A client that connects says what it wants within this time.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// A client takes an answer within this time.
 const WRITE_MAX: Duration = Duration::from_secs(30);
-/// The pause after an accept that failed, for want of file descriptors most likely.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 type ClientIncoming = Incoming<ReadHalf<Socket>>;
 type ClientOutgoing = Outgoing<WriteHalf<Socket>>;
@@ -71,7 +69,9 @@ pub(crate) async fn run(mesh: Mesh, listener: Listener) {
     let inbox = Inbox::new(mesh.bus().messages());
     let roster = Roster::new(mesh.presence());
     let service = Arc::new(Service { inbox, roster, mesh });
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    let clients_max = scarcity::clients_max();
+    let places = Arc::new(Semaphore::new(clients_max));
+    let mut reserve = Reserve::new();
     let mut clients = JoinSet::new();
     clients.spawn({
         let service = service.clone();
@@ -85,11 +85,12 @@ pub(crate) async fn run(mesh: Mesh, listener: Listener) {
         let socket = match socket {
             Ok(socket) => socket,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a command");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                reserve.on_failure(&error);
+                reserve.turn_away(&listener).await;
                 continue;
             }
         };
+        reserve.on_success();
         let (read, write) = tokio::io::split(socket);
         let (incoming, outgoing) = (Incoming::new(read), Outgoing::new(write));
         match places.clone().try_acquire_owned() {
@@ -100,17 +101,18 @@ pub(crate) async fn run(mesh: Mesh, listener: Listener) {
                     drop(place);
                 });
             }
-            Err(_) => turn_away(outgoing),
+            Err(_) => {
+                tracing::warn!("a command was turned away: {clients_max} are connected");
+                let message = format!("{clients_max} commands are connected to the node already");
+                let hint = "end some, `listen` and `pipe` most likely, and try again";
+                turn_away(outgoing, Failure::new(ErrorCode::TooManyClients, message, hint));
+            }
         }
     }
 }
 
 /// One line fits the socket's buffer; a client that it does not fit for learns from the close.
-fn turn_away(mut outgoing: ClientOutgoing) {
-    let message = format!("{CLIENTS_MAX} commands are connected to the node already");
-    let hint = "end some, `listen` and `pipe` most likely, and try again";
-    let error = Failure::new(ErrorCode::TooManyClients, message, hint);
-    tracing::warn!("a command was turned away: {CLIENTS_MAX} are connected");
+fn turn_away(mut outgoing: ClientOutgoing, error: Failure) {
     let answer = Answer::Error { error };
     let mut write = Box::pin(async move { outgoing.write_line(&answer).await });
     let waker = std::task::Waker::noop();

@@ -15,4 +15,6 @@ mod node;
 #[cfg(unix)]
 mod pipe;
 #[cfg(unix)]
+mod scarcity;
+#[cfg(unix)]
 mod up;

@@ -88,7 +88,13 @@ impl Run {
 
     /// Starts the binary; its standard output is taken by lines.
     pub(crate) fn start_by_lines(home: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(home, arguments).spawn().unwrap();
+        Self::of_by_lines(command(home, arguments))
+    }
+
+    /// Starts any command; its standard output is taken by lines.
+    pub(crate) fn of_by_lines(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let (sender, lines) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
