@@ -56,6 +56,11 @@ pub(crate) enum Command {
     },
     /// Wait until peers are there, or gone
     Wait(WaitArguments),
+    /// Make the secret of a closed network, in a new file to copy to its other nodes
+    Secret {
+        /// The file to make, for its owner only; one that is there is never overwritten
+        file: PathBuf,
+    },
     /// See a mesh of five nodes work, in this process, with nothing installed
     Demo,
 }

@@ -6,6 +6,7 @@ mod listen;
 mod metadata;
 mod peers;
 mod pipe;
+mod secret;
 mod send;
 mod up;
 mod wait;
@@ -24,6 +25,7 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> Result<ExitCode
     match arguments.command {
         Command::Up(flags) => up::run(home, flags, output).await,
         Command::Demo => return Ok(demo::run(output).await),
+        Command::Secret { file } => secret::run(&file, output),
         Command::Pipe(pipe) => return Ok(pipe::run(home, pipe, output).await),
         Command::Peers => peers::run(Client::connect(home).await?, output).await,
         Command::Graph { dot } => graph::run(Client::connect(home).await?, dot, output).await,

@@ -46,6 +46,9 @@ pub(crate) enum Event {
     Metadata {
         bytes: usize,
     },
+    Secret {
+        file: String,
+    },
     Fulfilled {
         peers: u64,
         ms: f64,

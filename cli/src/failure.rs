@@ -231,11 +231,7 @@ impl From<HomeError> for Failure {
             | HomeError::InvalidSecret { .. } => ErrorCode::BadKey,
             _ => ErrorCode::BadHome,
         };
-        let text = error.to_string();
-        match text.rsplit_once("; ").or_else(|| text.rsplit_once(": ")) {
-            Some((message, hint)) => Self::new(code, message, hint),
-            None => Self::new(code, text, "choose another home with --home"),
-        }
+        Self::new(code, error.what(), error.advice())
     }
 }
 
@@ -305,5 +301,8 @@ mod tests {
         let failure = Failure::from(HomeError::InUse { folder: "h".into() });
         assert_eq!(failure.message, "h is in use by another node");
         assert_eq!(failure.hint, "stop it, or choose another home");
+        // Whatever is in the path does not end up in the hint.
+        let failure = Failure::from(HomeError::Exists { path: "a; b: c".into() });
+        assert_eq!(failure.message, "a; b: c exists and is not overwritten");
     }
 }

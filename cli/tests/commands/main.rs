@@ -5,6 +5,8 @@ mod process;
 mod usage;
 
 #[cfg(unix)]
+mod closed;
+#[cfg(unix)]
 mod control;
 #[cfg(unix)]
 mod inbox;
