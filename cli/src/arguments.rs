@@ -61,11 +61,16 @@ pub(crate) enum Command {
         /// The file to make, for its owner only; one that is there is never overwritten
         file: PathBuf,
     },
+    /// Look at everything a node needs, and say what to do where something is wrong
+    ///
+    /// Give it the flags of `up`, if any. Ends with 0 if at least one transport works, with 7 if
+    /// the home, the key or the configuration keeps a node from starting, else with 1.
+    Doctor(UpArguments),
     /// See a mesh of five nodes work, in this process, with nothing installed
     Demo,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct UpArguments {
     /// What others see this node as [env: HEDGEROW_NAME] [default: the host's name]
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod doctor;
 mod graph;
 mod links;
 mod listen;
@@ -25,6 +26,7 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> Result<ExitCode
     match arguments.command {
         Command::Up(flags) => up::run(home, flags, output).await,
         Command::Demo => return Ok(demo::run(output).await),
+        Command::Doctor(flags) => return doctor::run(home, flags, output).await,
         Command::Secret { file } => secret::run(&file, output),
         Command::Pipe(pipe) => return Ok(pipe::run(home, pipe, output).await),
         Command::Peers => peers::run(Client::connect(home).await?, output).await,

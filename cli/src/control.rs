@@ -10,6 +10,7 @@ mod client;
 mod frame;
 mod request;
 mod socket;
+mod status;
 mod wire;
 
 pub(crate) use answer::{Answer, LinkLine, MessageLine};
@@ -17,6 +18,7 @@ pub(crate) use client::{Client, unexpected, unexpected_answer};
 pub(crate) use frame::{DATA_BYTES_MAX, Frame};
 pub(crate) use request::{Condition, Request};
 pub(crate) use socket::{Listener, Socket};
+pub(crate) use status::{Status, StrangerLine, TransportLine, counters};
 pub(crate) use wire::{Incoming, Outgoing, WireError};
 
 /// The longest line of a request, in bytes: the largest metadata fits, escaped.

@@ -6,6 +6,7 @@ mod arguments;
 mod commands;
 mod control;
 mod demo;
+mod doctor;
 mod event;
 mod failure;
 mod logging;

@@ -4,10 +4,10 @@ mod answers;
 mod inbox;
 mod pipe;
 mod roster;
-mod scarcity;
+pub(crate) mod scarcity;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hedgerow::Mesh;
 use tokio::io::{ReadHalf, WriteHalf};
@@ -36,6 +36,7 @@ struct Service {
     mesh: Mesh,
     inbox: Inbox,
     roster: Roster,
+    started: Instant,
 }
 
 /// Why a client is let go.
@@ -68,7 +69,7 @@ impl From<WireError> for Parting {
 pub(crate) async fn run(mesh: Mesh, listener: Listener) {
     let inbox = Inbox::new(mesh.bus().messages());
     let roster = Roster::new(mesh.presence());
-    let service = Arc::new(Service { inbox, roster, mesh });
+    let service = Arc::new(Service { inbox, roster, mesh, started: Instant::now() });
     let clients_max = scarcity::clients_max();
     let places = Arc::new(Semaphore::new(clients_max));
     let mut reserve = Reserve::new();

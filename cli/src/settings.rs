@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hedgerow::config::{Config, Environment, WhenFull};
+use hedgerow::config::{Config, ConfigError, Environment, WhenFull};
 use hedgerow::home::default_folder;
 
 use crate::arguments::UpArguments;
@@ -20,11 +20,15 @@ pub(crate) fn home_folder(flag: Option<PathBuf>) -> Result<PathBuf, Failure> {
 }
 
 /// The configuration of the node of `home`: flags over environment over file.
-pub(crate) fn config(home: &Path, flags: &UpArguments) -> Result<Config, Failure> {
+pub(crate) fn config(home: &Path, flags: &UpArguments) -> Result<Config, ConfigError> {
     merge(home, flags, &Environment::read()?)
 }
 
-fn merge(home: &Path, flags: &UpArguments, environment: &Environment) -> Result<Config, Failure> {
+fn merge(
+    home: &Path,
+    flags: &UpArguments,
+    environment: &Environment,
+) -> Result<Config, ConfigError> {
     let own = home.join("config.toml");
     let mut config = match &flags.config {
         Some(file) => Config::load(file)?,
@@ -43,7 +47,7 @@ fn merge(home: &Path, flags: &UpArguments, environment: &Environment) -> Result<
     }
     // Delivered means in the inbox; a sender to a full one is told so instead of held up.
     config.bus.when_full = WhenFull::Reject;
-    Ok(config.validated()?)
+    config.validated()
 }
 
 #[cfg(test)]
@@ -79,6 +83,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let flags = UpArguments { network: Some(String::new()), ..flags() };
         let failure = merge(home.path(), &flags, &Environment::default()).unwrap_err();
+        let failure = Failure::from(failure);
         assert_eq!(failure.code, ErrorCode::BadConfig);
         assert!(failure.message.contains("network.name"), "{}", failure.message);
     }
@@ -88,6 +93,6 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let flags = UpArguments { config: Some(home.path().join("none.toml")), ..flags() };
         let failure = merge(home.path(), &flags, &Environment::default()).unwrap_err();
-        assert_eq!(failure.code.exit_code(), 7);
+        assert_eq!(Failure::from(failure).code.exit_code(), 7);
     }
 }

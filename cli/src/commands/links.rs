@@ -19,10 +19,22 @@ pub(super) async fn run(client: Client, output: Output) -> Result<(), Failure> {
     links.iter().try_for_each(|link| output.print_json(link))
 }
 
-fn text(links: &[LinkLine]) -> String {
-    if links.is_empty() {
-        return "no links".into();
+fn text(lines: &[LinkLine]) -> String {
+    let (refused, links): (Vec<_>, Vec<_>) = lines.iter().partition(|line| is_refused(line));
+    let mut text = if links.is_empty() { "no links".to_owned() } else { table(&links) };
+    for line in refused {
+        let reason = printable(line.last_close.as_deref().unwrap_or_default());
+        text.push_str(&format!("\nno link with {}: {reason}", printable(&line.endpoint)));
     }
+    text
+}
+
+/// Somebody tried to make a link and cannot join.
+fn is_refused(line: &LinkLine) -> bool {
+    line.state == "closed" && line.peer_key_string.is_none()
+}
+
+fn table(links: &[&LinkLine]) -> String {
     let headings =
         ["PEER", "TRANSPORT", "STATE", "ENDPOINT", ">RTT", ">LOSS", ">RATE", ">QUEUED", ">AGE"];
     let mut table = Table::new(&headings);

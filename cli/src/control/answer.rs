@@ -1,7 +1,7 @@
 //! What the node says to a client.
 
 use hedgerow::bus::{Message, Reliability};
-use hedgerow::{JsonObject, Link, PresenceGraph};
+use hedgerow::{JsonObject, Link, PresenceGraph, Stranger};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -15,6 +15,9 @@ pub(crate) enum Answer {
     },
     Links {
         links: Vec<LinkLine>,
+    },
+    Status {
+        status: super::Status,
     },
     Delivered {
         to: String,
@@ -83,6 +86,24 @@ impl LinkLine {
             age_ms: u64::try_from(link.age.as_millis()).unwrap_or(u64::MAX),
             last_close: link.last_close,
             peer_key_string: link.peer_key_string,
+        }
+    }
+
+    /// The line for somebody who tried to make a link and cannot join.
+    pub(crate) fn refused(stranger: Stranger) -> Self {
+        Self {
+            peer_key_string: None,
+            device_name: None,
+            transport: "-".to_owned(),
+            state: "closed".to_owned(),
+            endpoint: stranger.endpoint,
+            is_active: false,
+            rtt_ms: None,
+            loss: None,
+            rate_bytes_per_s: 0,
+            queued_bytes: 0,
+            age_ms: u64::try_from(stranger.last_seen.as_millis()).unwrap_or(u64::MAX),
+            last_close: Some(stranger.reason),
         }
     }
 }

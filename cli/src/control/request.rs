@@ -15,6 +15,8 @@ pub(crate) enum Request {
     Graph,
     /// Answer: [`super::Answer::Links`].
     Links,
+    /// Answer: [`super::Answer::Status`].
+    Status,
     /// Answer: [`super::Answer::Delivered`] or [`super::Answer::Sent`].
     Send {
         peer: String,

@@ -8,7 +8,7 @@ mod unix {
 
     use tokio::net::{UnixListener, UnixStream};
 
-    use crate::failure::Failure;
+    use crate::failure::{ErrorCode, Failure};
 
     pub(crate) type Socket = UnixStream;
 
@@ -37,9 +37,12 @@ mod unix {
                 Ok(listener)
             };
             let listener = bind().map_err(|error: io::Error| {
-                let code = crate::failure::ErrorCode::BadHome;
                 let message = format!("cannot listen at {}: {error}", path.display());
-                Failure::new(code, message, "make the folder writable, or choose another home")
+                let hint = match error.kind() {
+                    io::ErrorKind::StorageFull => "free some space, or choose another home",
+                    _ => "make the folder writable, or choose another home",
+                };
+                Failure::new(ErrorCode::BadHome, message, hint)
             })?;
             Ok(Self { listener, path })
         }
@@ -64,6 +67,11 @@ mod unix {
                 io::ErrorKind::NotFound
                 | io::ErrorKind::ConnectionRefused
                 | io::ErrorKind::NotADirectory => Ok(None),
+                io::ErrorKind::PermissionDenied => {
+                    let message = format!("{} belongs to another user", path.display());
+                    let hint = "run as the user of that node, or name your own home with --home";
+                    Err(Failure::new(ErrorCode::BadHome, message, hint))
+                }
                 _ => {
                     let what = format!("cannot connect to the node at {}", path.display());
                     Err(Failure::internal(&what, error))

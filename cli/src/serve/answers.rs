@@ -8,7 +8,9 @@ use hedgerow::{PeerKey, PresenceGraph};
 use tokio::time::timeout;
 
 use super::Service;
-use crate::control::{Answer, Condition, LinkLine, Request};
+use crate::control::{
+    Answer, Condition, LinkLine, Request, Status, StrangerLine, TransportLine, counters,
+};
 use crate::failure::{ErrorCode, Failure};
 use crate::naming;
 use crate::output::millis;
@@ -26,9 +28,11 @@ impl Service {
             Request::Links => {
                 let graph = self.mesh.presence().graph();
                 let links = self.mesh.links().await?;
-                let line = |link| LinkLine::new(link, &graph);
-                Ok(Answer::Links { links: links.into_iter().map(line).collect() })
+                let tried = self.mesh.strangers().await?.into_iter().filter(|s| s.tried);
+                let links = links.into_iter().map(|link| LinkLine::new(link, &graph));
+                Ok(Answer::Links { links: links.chain(tried.map(LinkLine::refused)).collect() })
             }
+            Request::Status => Ok(Answer::Status { status: self.status().await? }),
             Request::Send { peer, data, unreliable: true, .. } => self.send_once(&peer, data).await,
             Request::Send { peer, data, timeout, .. } => {
                 self.send_reliable(&peer, data, timeout).await
@@ -47,6 +51,27 @@ impl Service {
                 Err(Failure::new(ErrorCode::BadRequest, message, hint))
             }
         }
+    }
+
+    async fn status(&self) -> Result<Status, Failure> {
+        let mesh = &self.mesh;
+        let local = mesh.presence().local_peer();
+        let transports = mesh.transports();
+        let links = mesh.links().await?;
+        Ok(Status {
+            pid: std::process::id(),
+            peer_key_string: local.peer_key_string.clone(),
+            device_name: local.device_name.clone(),
+            network: mesh.network_name().to_owned(),
+            open: mesh.is_open(),
+            listen: mesh.listen_addresses().iter().map(ToString::to_string).collect(),
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            transports: transports.iter().map(TransportLine::new).collect(),
+            peers: mesh.presence().graph().remote_peers.len(),
+            links: links.iter().filter(|link| link.peer_key_string.is_some()).count(),
+            strangers: mesh.strangers().await?.into_iter().map(StrangerLine::new).collect(),
+            counters: counters(&mesh.counters().await?),
+        })
     }
 
     async fn send_reliable(

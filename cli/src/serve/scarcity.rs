@@ -27,12 +27,12 @@ pub(super) fn clients_max() -> usize {
 
 /// How many files this process may have open; `None` where there is no limit.
 #[cfg(unix)]
-fn files_max() -> Option<u64> {
+pub(crate) fn files_max() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
 #[cfg(not(unix))]
-fn files_max() -> Option<u64> {
+pub(crate) fn files_max() -> Option<u64> {
     None
 }
 

@@ -9,14 +9,22 @@ mod closed;
 #[cfg(unix)]
 mod control;
 #[cfg(unix)]
+mod doctor;
+#[cfg(unix)]
+mod faults;
+#[cfg(unix)]
 mod inbox;
 #[cfg(unix)]
 mod mesh;
+#[cfg(unix)]
+mod namespace;
 #[cfg(unix)]
 mod node;
 #[cfg(unix)]
 mod pipe;
 #[cfg(unix)]
 mod scarcity;
+#[cfg(unix)]
+mod suspend;
 #[cfg(unix)]
 mod up;

@@ -134,7 +134,8 @@ pub enum BusEvent {
 }
 
 /// What a Bus did so far, and every limit it hit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
 pub struct Counters {
     pub packets_sent: u64,

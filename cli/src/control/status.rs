@@ -1,0 +1,110 @@
+//! How a running node is, for `doctor`.
+
+use std::collections::BTreeMap;
+
+use hedgerow::driver::ConditionState;
+use hedgerow::{Counters, Stranger, TransportStatus};
+use serde::{Deserialize, Serialize};
+
+/// How a running node is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Status {
+    pub(crate) pid: u32,
+    pub(crate) peer_key_string: String,
+    pub(crate) device_name: String,
+    pub(crate) network: String,
+    pub(crate) open: bool,
+    pub(crate) listen: Vec<String>,
+    pub(crate) uptime_ms: u64,
+    pub(crate) transports: Vec<TransportLine>,
+    pub(crate) peers: usize,
+    /// Those whose handshake is done.
+    pub(crate) links: usize,
+    pub(crate) strangers: Vec<StrangerLine>,
+    /// Of what was dropped, refused or skipped, all that is not 0.
+    pub(crate) counters: BTreeMap<String, u64>,
+}
+
+impl Status {
+    /// Whether it is for nodes of this machine only, which needs no network.
+    pub(crate) fn listens_on_loopback(&self) -> bool {
+        let address = |text: &String| text.parse::<std::net::SocketAddr>().ok();
+        self.listen.iter().filter_map(address).any(|address| address.ip().is_loopback())
+    }
+}
+
+/// A transport and how it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TransportLine {
+    pub(crate) transport: String,
+    /// Whether links can come up over it.
+    pub(crate) works: bool,
+    pub(crate) state: String,
+    pub(crate) detail: String,
+}
+
+impl TransportLine {
+    pub(crate) fn new(status: &TransportStatus) -> Self {
+        let state = status.condition.state;
+        // Each of these still makes links in one direction.
+        let works = matches!(
+            state,
+            ConditionState::Ok | ConditionState::MdnsFailure | ConditionState::ListenFailure
+        );
+        Self {
+            transport: status.kind.name().to_owned(),
+            works,
+            state: format!("{state:?}"),
+            detail: status.condition.detail.clone(),
+        }
+    }
+}
+
+/// Somebody who is near and cannot join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StrangerLine {
+    pub(crate) endpoint: String,
+    pub(crate) reason: String,
+    pub(crate) count: u64,
+    pub(crate) last_seen_ms: u64,
+    pub(crate) tried: bool,
+}
+
+impl StrangerLine {
+    pub(crate) fn new(stranger: Stranger) -> Self {
+        Self {
+            last_seen_ms: u64::try_from(stranger.last_seen.as_millis()).unwrap_or(u64::MAX),
+            endpoint: stranger.endpoint,
+            reason: stranger.reason,
+            count: stranger.count,
+            tried: stranger.tried,
+        }
+    }
+}
+
+/// All counters that are not 0, by name: whatever the core counts is told.
+pub(crate) fn counters(counters: &Counters) -> BTreeMap<String, u64> {
+    let Ok(serde_json::Value::Object(all)) = serde_json::to_value(counters) else {
+        return BTreeMap::new();
+    };
+    let count = |(name, value): (String, serde_json::Value)| Some((name, value.as_u64()?));
+    all.into_iter().filter_map(count).filter(|(_, value)| *value > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_happened_is_told_by_its_name() {
+        let mut counted = Counters::default();
+        assert!(counters(&counted).is_empty());
+        counted.handshakes_failed = 3;
+        counted.dropped_no_route = 1;
+        let expected = [("droppedNoRoute".to_owned(), 1), ("handshakesFailed".to_owned(), 3)];
+        assert_eq!(counters(&counted), BTreeMap::from(expected));
+    }
+}

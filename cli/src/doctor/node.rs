@@ -1,0 +1,203 @@
+//! The node of this home: whether it runs, and what it says of itself.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hedgerow::home::{Survey, find_control_socket};
+use tokio::time::timeout;
+
+use super::Check;
+use crate::control::{Answer, Client, Request, Status, TransportLine};
+use crate::failure::{ErrorCode, Failure};
+use crate::output::{duration, printable};
+
+/// A node that is well answers in milliseconds.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+
+/// The node's answer if one runs, and the line about it.
+pub(crate) async fn ask(survey: &Survey) -> (Option<Status>, Check) {
+    let home = &survey.folder;
+    let asked = async {
+        let client = Client::connect(Some(home.clone())).await?;
+        match client.ask(&Request::Status, Duration::ZERO).await? {
+            Answer::Status { status } => Ok(status),
+            other => Err(crate::control::unexpected_answer(&other)),
+        }
+    };
+    match timeout(ANSWER_MAX, asked).await {
+        Ok(Ok(status)) => {
+            let check = Check::ok("node", running(&status));
+            (Some(status), check)
+        }
+        Ok(Err(failure)) => (None, silent(survey, Some(failure))),
+        Err(_) => (None, silent(survey, None)),
+    }
+}
+
+fn running(status: &Status) -> String {
+    let Status { pid, device_name, network, peers, links, .. } = status;
+    let kind = if status.open { "open" } else { "closed" };
+    format!(
+        "{} runs for {} as process {pid}, in the {kind} network {:?}, with {links} links and \
+         {peers} peers",
+        printable(device_name),
+        duration(Duration::from_millis(status.uptime_ms)),
+        printable(network),
+    )
+}
+
+fn silent(survey: &Survey, failure: Option<Failure>) -> Check {
+    let home = survey.folder.display();
+    match (failure, survey.user) {
+        (None, _) => {
+            let message = format!("the node of {home} does not answer");
+            let hint = match survey.user {
+                Some(pid) => format!(
+                    "it may be stopped: `kill -CONT {pid}`; or end it with `kill {pid}` and \
+                     start it again"
+                ),
+                None => "end it and start it again".to_owned(),
+            };
+            Check::fail("node", message, hint)
+        }
+        (Some(failure), Some(pid)) if failure.code == ErrorCode::NoNode => {
+            let message = format!("process {pid} uses {home}, without a control socket");
+            let hint = "it is a program with a node of its own: ask that program, or choose \
+                        another home";
+            Check::warn("node", message, hint)
+        }
+        (Some(failure), None) if failure.code == ErrorCode::NoNode => {
+            let left = find_control_socket(&survey.folder).is_ok_and(|path| exists(&path));
+            let message = if left {
+                format!("no node runs; the last one of {home} ended without a goodbye")
+            } else {
+                format!("no node runs with the home {home}")
+            };
+            Check::warn("node", message, "start one with `hedgerow up`")
+        }
+        (Some(failure), _) => Check::fail("node", failure.message, failure.hint),
+    }
+}
+
+fn exists(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+/// What a running node says of its transports, its surroundings and its limits.
+pub(crate) fn checks(status: &Status) -> Vec<Check> {
+    let mut checks: Vec<Check> = status.transports.iter().map(transport).collect();
+    if status.transports.is_empty() {
+        let hint = "switch one on: transports.lan.enabled = true in the configuration";
+        checks.push(Check::fail("transport", "the node has no transport", hint));
+    }
+    let listen = status.listen.join(", ");
+    checks.push(if listen.is_empty() {
+        let hint = "nobody can connect to it, but it connects to others; see the transport above";
+        Check::warn("port", "the node does not listen", hint)
+    } else {
+        Check::ok("port", format!("the node listens on TCP {listen}"))
+    });
+    for stranger in &status.strangers {
+        let message = format!(
+            "somebody at {} cannot join (met {} times, last {} ago)",
+            printable(&stranger.endpoint),
+            stranger.count,
+            duration(Duration::from_millis(stranger.last_seen_ms)),
+        );
+        checks.push(Check::warn("stranger", message, printable(&stranger.reason)));
+    }
+    checks.push(counted(status));
+    checks
+}
+
+fn transport(line: &TransportLine) -> Check {
+    let name = printable(&line.transport);
+    let state = printable(&line.state);
+    if line.detail.is_empty() && line.works {
+        return Check::ok("transport", format!("{name} works"));
+    }
+    let detail = printable(&line.detail);
+    // A detail says what is wrong, and after the colon or the last semicolon what to do.
+    let message = format!("{name}: {state}");
+    if line.works {
+        Check::warn("transport", message, detail)
+    } else {
+        Check::fail("transport", message, detail)
+    }
+}
+
+/// What the node has dropped or refused since it started.
+fn counted(status: &Status) -> Check {
+    // Relaying is what a mesh is for; the rest is a limit or somebody's fault.
+    let counters = status.counters.iter().filter(|(name, _)| *name != "relayed");
+    let counters: Vec<String> = counters.map(|(name, count)| format!("{name} {count}")).collect();
+    if counters.is_empty() {
+        return Check::ok("limits", "nothing was dropped or refused");
+    }
+    Check::ok("limits", format!("since the start: {}", counters.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::control::StrangerLine;
+    use crate::doctor::Level;
+
+    fn status() -> Status {
+        Status {
+            pid: 7,
+            peer_key_string: "pkA".into(),
+            device_name: "kitchen".into(),
+            network: "home".into(),
+            open: false,
+            listen: vec!["[::]:4040".into()],
+            uptime_ms: 5_000,
+            transports: vec![TransportLine {
+                transport: "AccessPoint".into(),
+                works: true,
+                state: "Ok".into(),
+                detail: String::new(),
+            }],
+            peers: 2,
+            links: 1,
+            strangers: Vec::new(),
+            counters: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_well_is_all_ok() {
+        let checks = checks(&status());
+        assert!(checks.iter().all(|check| check.status == Level::Ok), "{checks:?}");
+        assert!(running(&status()).contains("closed network \"home\", with 1 links and 2 peers"));
+    }
+
+    #[test]
+    fn conditions_strangers_and_limits_are_lines_of_their_own() {
+        let mut sick = status();
+        sick.transports[0].state = "Dead".into();
+        sick.transports[0].works = false;
+        sick.transports[0].detail = "its driver failed; restart the node".into();
+        sick.listen.clear();
+        sick.counters.insert("relayed".into(), 9);
+        sick.counters.insert("turnedAway".into(), 2);
+        sick.strangers.push(StrangerLine {
+            endpoint: "10.0.0.2:1234".into(),
+            reason: "it has another secret".into(),
+            count: 3,
+            last_seen_ms: 1_500,
+            tried: true,
+        });
+        let checks = checks(&sick);
+        let of = |name| checks.iter().find(|check| check.check == name).unwrap();
+        assert_eq!(of("transport").status, Level::Fail);
+        assert_eq!(of("transport").hint, "its driver failed; restart the node");
+        assert_eq!(of("port").status, Level::Warn);
+        assert!(of("stranger").message.contains("10.0.0.2:1234 cannot join (met 3 times"));
+        assert_eq!(of("limits").message, "since the start: turnedAway 2");
+        sick.transports.clear();
+        assert_eq!(super::checks(&sick)[0].status, Level::Fail);
+    }
+}
