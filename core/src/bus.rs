@@ -44,12 +44,12 @@ pub use event::{
 };
 pub use reason::{FailReason, Outcome, RejectReason, SessionEnd, StreamEnd};
 
-use greet::Allowance;
 use peer::Peer;
 use reason::CloseReason;
 use session::{Arrival, Verdict};
 use shared::Shared;
 
+use crate::allowance::Allowance;
 use crate::crypto::aead::Tag;
 use crate::entropy::Entropy;
 use crate::id::{Address, Instance, LinkId, PeerKey};

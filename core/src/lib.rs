@@ -18,6 +18,7 @@
 extern crate alloc;
 
 pub mod advert;
+mod allowance;
 pub mod bus;
 pub mod config;
 pub mod counters;

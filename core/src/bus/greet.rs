@@ -24,29 +24,6 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 /// The lower key's initiation is given so many tries before the other one is answered too.
 const GLARE_TRIES: u32 = 3;
 
-/// So many in a second, and as many at once.
-#[derive(Debug)]
-pub(super) struct Allowance {
-    per_second: u32,
-    left: u32,
-    refilled: Instant,
-}
-
-impl Allowance {
-    pub(super) fn new(per_second: u32) -> Self {
-        Self { per_second, left: per_second, refilled: Instant::EPOCH }
-    }
-
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        if now.since(self.refilled) >= Duration::from_secs(1) {
-            (self.left, self.refilled) = (self.per_second, now);
-        }
-        let granted = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        granted
-    }
-}
-
 impl Bus {
     fn header(
         &self,
