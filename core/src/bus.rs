@@ -21,6 +21,7 @@ mod handshake;
 mod incoming;
 mod outgoing;
 mod peer;
+mod ping;
 mod ranges;
 mod reason;
 mod recovery;
@@ -38,11 +39,11 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::BytesMut;
 
 pub use config::{BusConfig, DataFrame, Local, Path};
-pub use error::{NoSuchMessage, NoSuchStream, OpenError, SendError, StreamSendError};
+pub use error::{NoSuchMessage, NoSuchStream, OpenError, PingError, SendError, StreamSendError};
 pub use event::{
-    BusEvent, Counters, IncomingMessage, MessageId, Reliability, StreamId, StreamOpen,
+    BusEvent, Counters, IncomingMessage, MessageId, PingId, Reliability, StreamId, StreamOpen,
 };
-pub use reason::{FailReason, Outcome, RejectReason, SessionEnd, StreamEnd};
+pub use reason::{FailReason, Outcome, PingFailure, RejectReason, SessionEnd, StreamEnd};
 
 use peer::Peer;
 use reason::CloseReason;

@@ -151,5 +151,7 @@ pub const UNRELIABLE_AGE_MAX: Duration = Duration::from_secs(5);
 pub const UNRELIABLE_PARTIAL_MAX: usize = 64;
 /// Unreliable messages of one lane that wait to be sent: bounds what empty ones take.
 pub const UNRELIABLE_WAITING_MAX: usize = 4_096;
+/// Pings of a node that are under way, or whose outcome is unread: people and probes send a few.
+pub const PINGS_MAX: usize = 64;
 /// Ranges of stream numbers that a peer may leave gaps between.
 pub const STREAM_NUMBER_GAPS_MAX: usize = 1_024;

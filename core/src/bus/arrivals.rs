@@ -7,6 +7,17 @@ use crate::time::{Duration, Instant};
 
 const WORDS: usize = (REPLAY_WINDOW_PACKETS / 64) as usize;
 
+/// What a packet asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Asks {
+    /// It holds acknowledgements only.
+    Nothing,
+    /// An acknowledgement, which may wait for company.
+    Soon,
+    /// An acknowledgement at once: it holds a Ping.
+    AtOnce,
+}
+
 /// Which packets of a lane arrived, and when to say so.
 #[derive(Debug)]
 pub(super) struct Arrivals {
@@ -64,8 +75,8 @@ impl Arrivals {
         self.window[(number / 64) as usize % WORDS] & (1 << (number % 64)) != 0
     }
 
-    /// Notes an authentic packet. `eliciting`: it asks for an acknowledgement.
-    pub(super) fn note(&mut self, now: Instant, number: u64, eliciting: bool, marked: bool) {
+    /// Notes an authentic packet, and whether it asks for an acknowledgement.
+    pub(super) fn note(&mut self, now: Instant, number: u64, asks: Asks, marked: bool) {
         let in_order = number == self.end;
         if number >= self.end {
             let from = self.end.max((number + 1).saturating_sub(REPLAY_WINDOW_PACKETS));
@@ -81,9 +92,9 @@ impl Arrivals {
             self.ranges.forget_first();
         }
         self.marks += u64::from(marked);
-        if eliciting {
+        if asks > Asks::Nothing {
             self.unacked += 1;
-            self.ack_now |= !in_order || marked || self.unacked >= 2;
+            self.ack_now |= !in_order || marked || self.unacked >= 2 || asks == Asks::AtOnce;
             self.ack_at.get_or_insert(now + ACK_DELAY_MAX);
         }
     }
@@ -133,7 +144,7 @@ mod tests {
 
     fn arrivals(numbers: impl IntoIterator<Item = u64>) -> Arrivals {
         let mut arrivals = Arrivals::default();
-        numbers.into_iter().for_each(|n| arrivals.note(Instant::EPOCH, n, true, false));
+        numbers.into_iter().for_each(|n| arrivals.note(Instant::EPOCH, n, Asks::Soon, false));
         arrivals
     }
 
@@ -167,16 +178,27 @@ mod tests {
     fn every_second_packet_and_every_gap_is_acknowledged_at_once() {
         let now = Instant::from_millis(1);
         let mut one = arrivals([]);
-        one.note(now, 0, true, false);
+        one.note(now, 0, Asks::Soon, false);
         assert!(!one.is_due(now) && one.is_due(now + ACK_DELAY_MAX));
-        one.note(now, 1, true, false);
+        one.note(now, 1, Asks::Soon, false);
         assert!(one.is_due(now));
         assert_eq!(one.take_ack(now).unwrap().ranges, [0..=1]);
         assert_eq!(one.take_ack(now), None);
-        one.note(now, 3, true, false);
+        one.note(now, 3, Asks::Soon, false);
         assert!(one.is_due(now));
         one.on_ack_acked(1);
         assert_eq!(one.take_ack(now).unwrap().ranges, [3..=3, 1..=1]);
+    }
+
+    #[test]
+    fn a_packet_that_asks_for_it_is_acknowledged_at_once() {
+        let now = Instant::from_millis(1);
+        let mut one = arrivals([]);
+        one.note(now, 0, Asks::AtOnce, false);
+        assert!(one.is_due(now));
+        one.take_ack(now).unwrap();
+        one.note(now, 1, Asks::Nothing, false);
+        assert!(!one.is_due(now + ACK_DELAY_MAX));
     }
 
     #[test]

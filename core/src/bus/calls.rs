@@ -103,7 +103,7 @@ impl Bus {
     }
 
     /// The session with a peer, made if there is none.
-    fn session(&mut self, key: PeerKey) -> Option<(&mut Session, &mut super::Shared)> {
+    pub(super) fn session(&mut self, key: PeerKey) -> Option<(&mut Session, &mut super::Shared)> {
         if self.denied.contains(&key)
             || key == self.cx.local.identity.peer_key()
             || self.is_full_of_sessions(key)

@@ -83,6 +83,24 @@ pub enum StreamSendError {
     Unknown,
 }
 
+/// Why a peer was not pinged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PingError {
+    /// As many pings as there may be are under way, or their outcomes are unread.
+    #[error("no more than {limit} pings at once")]
+    TooMany {
+        /// The most pings.
+        limit: usize,
+    },
+    /// This node has as many sessions as it may, or does not admit the peer.
+    #[error("no session with this peer is possible now")]
+    Refused,
+    /// The Bus is closed.
+    #[error("the bus is closed")]
+    Closed,
+}
+
 /// There is no such stream, or it is not in a state for this call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no such stream, or not in a state for this call")]

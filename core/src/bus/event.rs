@@ -3,10 +3,11 @@
 use bytes::Bytes;
 
 pub use super::frame::Reliability;
-use super::reason::{Outcome, SessionEnd, StreamEnd};
+use super::reason::{Outcome, PingFailure, SessionEnd, StreamEnd};
 use crate::crypto::cipher::Cipher;
 use crate::id::PeerKey;
 use crate::io::Lane;
+use crate::time::Duration;
 
 /// The number of a message, in one run of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +16,10 @@ pub struct MessageId(pub u64);
 /// The number of a stream, in one run of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u64);
+
+/// The number of a ping, in one run of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PingId(pub u64);
 
 /// What to open a stream with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +77,26 @@ pub enum BusEvent {
         peer: PeerKey,
         /// What became of it.
         outcome: Outcome,
+    },
+    /// The answer to a ping. Every ping gets exactly one of this and the next.
+    Pong {
+        /// Which ping.
+        id: PingId,
+        /// Who answered.
+        peer: PeerKey,
+        /// From when the packet left this node to when the answer was here.
+        rtt: Duration,
+        /// Hops to the peer when the answer came.
+        hops: u8,
+    },
+    /// No answer to a ping came, or comes.
+    PingFailed {
+        /// Which ping.
+        id: PingId,
+        /// Who did not answer.
+        peer: PeerKey,
+        /// Why.
+        reason: PingFailure,
     },
     /// There are messages: call [`super::Bus::next_message`] until it gives none.
     MessagesReadable,
@@ -160,6 +185,7 @@ pub struct Counters {
     pub rekeys: u64,
     pub protocol_errors: u64,
     pub probes: u64,
+    pub pings_refused: u64,
     pub too_big: u64,
     pub messages_delivered: u64,
     pub messages_received: u64,

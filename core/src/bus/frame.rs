@@ -40,7 +40,7 @@ pub enum Reliability {
 /// One frame. `stream` 0 is the single messages of the packet's lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// Asks for an acknowledgement.
+    /// Asks for an acknowledgement at once.
     Ping,
     Ack(Ack),
     /// Bytes of a reliable stream from `offset` on; `fin`: it ends with them.

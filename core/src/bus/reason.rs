@@ -97,6 +97,24 @@ pub enum Outcome {
     Unknown(FailReason),
 }
 
+/// Why a ping has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum PingFailure {
+    /// No route to the peer, or no session with it, in time.
+    #[error("no route to the peer in time")]
+    NoRoute,
+    /// No answer in time.
+    #[error("no answer in time")]
+    TimedOut,
+    /// The packet, or the answer to it, was lost on the way.
+    #[error("lost on the way")]
+    Lost,
+    /// The session ended meanwhile.
+    #[error("the session ended: {0:?}")]
+    SessionEnded(SessionEnd),
+}
+
 /// Why a stream is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::control::Control;
+use super::event::PingId;
 use super::frame::Ack;
 use super::rtt::Rtt;
 use crate::limits::REPLAY_WINDOW_PACKETS;
@@ -23,6 +24,8 @@ pub(super) enum Item {
         fin: bool,
     },
     Control(Control),
+    /// A ping, of which the acknowledgement is the answer.
+    Ping(PingId),
     /// An acknowledgement of everything up to a number.
     Ack {
         largest: u64,

@@ -7,6 +7,7 @@ mod stream_calls;
 pub(super) use arrive::{Arrival, Verdict};
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 
 use super::arrivals::Arrivals;
 use super::config::Path;
@@ -15,8 +16,9 @@ use super::control::Control;
 use super::datagrams::{Assembly, Departures};
 use super::event::{BusEvent, MessageId, Reliability};
 use super::handshake::Hello;
+use super::ping::Pings;
 use super::ranges::Ranges;
-use super::reason::{CloseReason, FailReason, Outcome, SessionEnd, StreamEnd};
+use super::reason::{CloseReason, FailReason, Outcome, PingFailure, SessionEnd, StreamEnd};
 use super::recovery::{Item, Recovery, Sent};
 use super::rtt::Rtt;
 use super::seal::Keys;
@@ -67,6 +69,7 @@ pub(super) struct Session {
     /// Keys before the last change, for packets that were on their way.
     previous: Option<(Keys, Instant)>,
     lanes: [LaneState; 3],
+    pub(super) pings: Pings,
     congestion: Congestion,
     streams: BTreeMap<Name, Stream>,
     next_stream: u64,
@@ -101,6 +104,7 @@ impl Session {
             keys: None,
             previous: None,
             lanes: Default::default(),
+            pings: Pings::default(),
             congestion: Congestion::new(packet),
             streams: BTreeMap::new(),
             next_stream: if cx.local.identity.peer_key() < peer { 2 } else { 1 },
@@ -120,6 +124,10 @@ impl Session {
             session.streams.insert((lane, 0), messages);
         }
         session
+    }
+
+    pub(super) fn peer(&self) -> PeerKey {
+        self.peer
     }
 
     /// Whether a handshake with this other end renews this session instead of replacing it.
@@ -218,6 +226,7 @@ impl Session {
             || self.lanes.iter().any(|lane| {
                 !lane.departures.is_empty() || !lane.control.is_empty() || !lane.recovery.is_idle()
             })
+            || !self.pings.is_empty()
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -236,7 +245,7 @@ impl Session {
                 for packet in lost {
                     self.congestion.on_forgotten(packet.bytes);
                     cx.counters.packets_lost += 1;
-                    self.on_lost_items(Lane::DATA[index], &packet.items);
+                    self.on_lost_items(cx, Lane::DATA[index], &packet.items);
                 }
             }
         }
@@ -268,10 +277,10 @@ impl Session {
         cx.counters.too_big += 1;
         self.told_bytes_max = limit.max(PAYLOAD_BYTES_MIN);
         self.congestion.on_forgotten(packet.bytes);
-        self.on_lost_items(lane, &packet.items);
+        self.on_lost_items(cx, lane, &packet.items);
     }
 
-    fn on_lost_items(&mut self, lane: Lane, items: &[Item]) {
+    fn on_lost_items(&mut self, cx: &mut Shared, lane: Lane, items: &[Item]) {
         for item in items {
             match item {
                 Item::Data { stream, range, fin } => {
@@ -281,6 +290,7 @@ impl Session {
                     }
                 }
                 Item::Control(control) => self.queue_control(lane, *control),
+                Item::Ping(id) => self.on_ping_failed(cx, *id, PingFailure::Lost),
                 Item::Ack { .. } => {}
             }
         }
@@ -336,7 +346,12 @@ impl Session {
                 lane.assembly.deadline(),
             ]
         });
-        earliest(lanes.chain([give_up, gap.filter(|_| self.keys.is_some()), old]))
+        earliest(lanes.chain([
+            give_up,
+            gap.filter(|_| self.keys.is_some()),
+            old,
+            self.pings.deadline(),
+        ]))
     }
 
     /// Does what is due. An error: the session has ended for that reason.
@@ -352,6 +367,7 @@ impl Session {
             return Err(SessionEnd::PeerLost);
         }
         self.give_up(cx, now, has_path);
+        self.expire_pings(cx, now, has_path);
         for lane in Lane::DATA {
             let state = &mut self.lanes[at(lane)];
             cx.counters.unreliable_expired += state.departures.expire(now);
@@ -371,7 +387,7 @@ impl Session {
         for packet in lost {
             cx.counters.packets_lost += 1;
             self.congestion.on_lost(now, packet.bytes, packet.at);
-            self.on_lost_items(lane, &packet.items);
+            self.on_lost_items(cx, lane, &packet.items);
         }
     }
 
@@ -387,9 +403,11 @@ impl Session {
         }
         let state = &self.lanes[at(lane)];
         if state.control.is_empty() && state.ready.is_empty() {
-            let items: VecDeque<Item> = state.recovery.oldest_items().iter().cloned().collect();
-            self.on_lost_items(lane, items.as_slices().0);
-            self.on_lost_items(lane, items.as_slices().1);
+            // A ping is not repeated: the probe that follows tells what became of it.
+            let repeated = |item: &&Item| !matches!(item, Item::Ping(_));
+            let items = state.recovery.oldest_items().iter().filter(repeated);
+            let items: Vec<Item> = items.cloned().collect();
+            self.on_lost_items(cx, lane, &items);
         }
     }
 
@@ -438,6 +456,7 @@ impl Session {
 
     /// Ends everything that runs on the session, each with its reason.
     pub(super) fn fail(&mut self, cx: &mut Shared, end: SessionEnd) {
+        self.end_pings(cx, PingFailure::SessionEnded(end));
         for (name, stream) in core::mem::take(&mut self.streams) {
             cx.budget += stream.incoming.budgeted;
             for message in stream.outgoing.pending() {

@@ -112,6 +112,8 @@ pub(super) struct Events {
     acked: BTreeMap<StreamId, u64>,
     /// Reliable messages whose outcome is open or unread.
     pub(super) outcomes_owed: usize,
+    /// Pings that are under way, or whose outcome is unread.
+    pub(super) pings_owed: usize,
 }
 
 #[derive(Debug)]
@@ -146,6 +148,9 @@ impl Events {
         };
         if matches!(event, BusEvent::MessageDone { .. }) {
             self.outcomes_owed -= 1;
+        }
+        if matches!(event, BusEvent::Pong { .. } | BusEvent::PingFailed { .. }) {
+            self.pings_owed -= 1;
         }
         Some(event)
     }

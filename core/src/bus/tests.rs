@@ -4,6 +4,7 @@ mod ciphers;
 mod lifecycle;
 mod messages;
 mod paths;
+mod pings;
 mod random;
 mod streams;
 

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{Due, Session, at};
+use crate::bus::arrivals::Asks;
 use crate::bus::control::Control;
 use crate::bus::datagrams::Assembled;
 use crate::bus::event::{BusEvent, Reliability, StreamId};
@@ -78,7 +79,7 @@ impl Session {
     ) -> Verdict {
         let Arrival { now, lane, header, .. } = *arrival;
         cx.counters.packets_received += 1;
-        let mut eliciting = false;
+        let mut asks = Asks::Nothing;
         loop {
             let frame = match Frame::decode(&mut packet) {
                 Ok(Some(frame)) => frame,
@@ -88,12 +89,16 @@ impl Session {
             if let Frame::Close { .. } = frame {
                 return Verdict::Ended(SessionEnd::ClosedByRemote);
             }
-            eliciting |= !matches!(frame, Frame::Ack(_));
+            asks = asks.max(match frame {
+                Frame::Ack(_) => Asks::Nothing,
+                Frame::Ping => Asks::AtOnce,
+                _ => Asks::Soon,
+            });
             if self.handle_frame(cx, arrival, frame).is_err() {
                 return Verdict::Broken;
             }
         }
-        self.lanes[at(lane)].arrivals.note(now, number, eliciting, header.congested);
+        self.lanes[at(lane)].arrivals.note(now, number, asks, header.congested);
         self.tell_writable(cx);
         Verdict::GoesOn
     }
@@ -108,7 +113,7 @@ impl Session {
         match frame {
             Frame::Ping | Frame::Close { .. } => {}
             Frame::Skipped { .. } => cx.counters.frames_unknown += 1,
-            Frame::Ack(ack) => self.on_ack(cx, now, lane, &ack)?,
+            Frame::Ack(ack) => self.on_ack(cx, arrival, &ack)?,
             Frame::Data { stream, offset, fin, bytes } => {
                 self.on_data(cx, now, (lane, stream), offset, (bytes, fin))?;
             }
@@ -155,10 +160,10 @@ impl Session {
     fn on_ack(
         &mut self,
         cx: &mut Shared,
-        now: Instant,
-        lane: Lane,
+        arrival: &Arrival<'_>,
         ack: &Ack,
     ) -> Result<(), Violation> {
+        let Arrival { now, lane, hops, .. } = *arrival;
         let state = &mut self.lanes[at(lane)];
         let acked = state.recovery.on_ack(now, ack).map_err(|_| Violation)?;
         if let Some(sample) = acked.sample {
@@ -172,7 +177,11 @@ impl Session {
             let sample = sample.map(|sample| sample.saturating_sub(ack.delay()));
             self.congestion.on_acked(now, packet.bytes, packet.at, sample);
             for item in packet.items {
-                self.on_acked_item(cx, lane, item);
+                if let Item::Ping(id) = item {
+                    self.on_pong(cx, id, now.since(packet.at), hops);
+                } else {
+                    self.on_acked_item(cx, lane, item);
+                }
             }
         }
         if progress {
@@ -214,7 +223,7 @@ impl Session {
                     self.close_if_done(cx, (lane, stream));
                 }
             }
-            Item::Control(_) => {}
+            Item::Control(_) | Item::Ping(_) => {}
         }
     }
 

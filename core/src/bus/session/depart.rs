@@ -35,7 +35,8 @@ impl Session {
             return lane == Lane::Normal;
         }
         let state = &self.lanes[at(lane)];
-        state.arrivals.is_due(now) || (self.has_content(state) && self.may_send(lane))
+        let pings = lane == Lane::Realtime && self.pings.wait();
+        state.arrivals.is_due(now) || ((pings || self.has_content(state)) && self.may_send(lane))
     }
 
     fn has_content(&self, state: &LaneState) -> bool {
@@ -77,7 +78,9 @@ impl Session {
             packet.items.push(Item::Ack { largest: ack.largest() });
             Frame::Ack(ack).encode(&mut packet.bytes);
         }
-        if self.may_send(lane) {
+        if lane == Lane::Realtime && self.pings.wait() && self.may_send(lane) {
+            self.put_ping(now, &mut packet);
+        } else if self.may_send(lane) {
             self.put_control(lane, &mut packet);
             self.put_payload(now, lane, &mut packet);
             let state = &mut self.lanes[at(lane)];
@@ -91,6 +94,14 @@ impl Session {
         }
         self.note_sent(now, lane, &mut packet);
         self.seal(cx, path, lane, packet.bytes, packet.life.unwrap_or(FRAME_LIFETIME))
+    }
+
+    /// Nothing goes beside a ping: it measures the way, not what else there is to send.
+    fn put_ping(&mut self, now: Instant, packet: &mut Packet) {
+        let (ids, due) = self.pings.take_waiting();
+        packet.items.extend(ids.into_iter().map(Item::Ping));
+        packet.life = due.map(|due| due.since(now).min(FRAME_LIFETIME));
+        Frame::Ping.encode(&mut packet.bytes);
     }
 
     /// Roughly what the next packet holds, so that small ones do not allocate large ones.

@@ -13,6 +13,7 @@ enum Op {
     Open(usize),
     OnStream(usize, u16),
     Finish(usize),
+    Ping(usize),
     Reset(usize),
     Run(u16),
     Loss(u8),
@@ -29,6 +30,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => end.clone().prop_map(Op::Open),
         6 => (end.clone(), any::<u16>()).prop_map(|(end, size)| Op::OnStream(end, size)),
         1 => end.clone().prop_map(Op::Finish),
+        1 => end.clone().prop_map(Op::Ping),
         1 => end.clone().prop_map(Op::Reset),
         9 => (1..2_000_u16).prop_map(Op::Run),
         2 => (0..40_u8).prop_map(Op::Loss),
@@ -80,6 +82,9 @@ fn act(pair: &mut Pair, ledgers: &mut [Ledger; 2], number: u32, op: Op) {
             for id in ledgers[end].streams.clone() {
                 let _ = pair.ends[end].stream_finish(now, id);
             }
+        }
+        Op::Ping(end) => {
+            pair.ends[end].ping(now, keys[1 - end], 10 * SECOND).unwrap();
         }
         Op::Reset(end) => {
             let id = ledgers[end].streams.last().copied();
@@ -167,6 +172,7 @@ proptest! {
                 prop_assert!(pair.outcome(end, *id).is_some(), "message {id:?} of {end}");
             }
             prop_assert_eq!(pair.ends[end].cx.events.outcomes_owed, 0);
+            prop_assert_eq!(pair.ends[end].cx.events.pings_owed, 0);
         }
     }
 }
