@@ -204,7 +204,9 @@ impl Bus {
             DataKind::Handshake => self.handle_handshake(now, entropy, header, tag, &payload),
             DataKind::UnknownSession => self.handle_hint(now, header),
             DataKind::TooBig => self.handle_too_big(now, lane, header, &payload),
-            DataKind::Unknown(_) => self.cx.counters.frames_other_kind += 1,
+            DataKind::TraceAsk | DataKind::TraceTell | DataKind::Unknown(_) => {
+                self.cx.counters.frames_other_kind += 1;
+            }
         }
     }
 

@@ -14,6 +14,7 @@ pub mod frame;
 pub mod handshake;
 pub mod lane;
 pub mod routing;
+pub mod trace;
 
 /// Takes `N` bytes off the front of `bytes`.
 pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

@@ -17,6 +17,10 @@ pub enum DataKind {
     UnknownSession,
     /// The frame was larger than a relay's next link carries. Unauthenticated.
     TooBig,
+    /// Asks the hop at which its hop limit ends who it is. Authenticated by each link alone.
+    TraceAsk,
+    /// The answer to that. Authenticated by each link alone.
+    TraceTell,
     /// A kind this build does not know: relayed, dropped at its destination.
     Unknown(u8),
 }
@@ -28,6 +32,8 @@ impl DataKind {
             Self::Handshake => 1,
             Self::UnknownSession => 2,
             Self::TooBig => 3,
+            Self::TraceAsk => 4,
+            Self::TraceTell => 5,
             Self::Unknown(code) => code & 15,
         }
     }
@@ -38,6 +44,8 @@ impl DataKind {
             1 => Self::Handshake,
             2 => Self::UnknownSession,
             3 => Self::TooBig,
+            4 => Self::TraceAsk,
+            5 => Self::TraceTell,
             other => Self::Unknown(other),
         }
     }
@@ -160,6 +168,22 @@ mod tests {
             b"\x18\x07\x12\x34SOURCE__DEST____\x0a\x0b\x0c\x0d\xff\xfe\xfd\xfc"
         );
         assert_eq!(RoutingHeader::decode(&bytes), header);
+    }
+
+    #[test]
+    fn every_kind_has_its_code() {
+        let kinds = [
+            DataKind::Packet,
+            DataKind::Handshake,
+            DataKind::UnknownSession,
+            DataKind::TooBig,
+            DataKind::TraceAsk,
+            DataKind::TraceTell,
+            DataKind::Unknown(6),
+        ];
+        for (code, kind) in (0..).zip(kinds) {
+            assert_eq!((kind.code(), DataKind::from_code(code)), (code, kind));
+        }
     }
 
     proptest! {
