@@ -111,6 +111,29 @@ impl Table {
         self.routes.get(peer)
     }
 
+    /// The peers on the way from `own` to `peer`, which is the last; empty without a route. Of
+    /// ways that are equally good it names one.
+    #[must_use]
+    pub fn path(&self, own: &PeerKey, peer: &PeerKey) -> Vec<PeerKey> {
+        let mut path = Vec::new();
+        let mut at = *peer;
+        // Backwards: each step leads to a peer that is one hop nearer at the edge's cost less.
+        while let Some(route) = self.routes.get(&at) {
+            path.push(at);
+            let ends = self.edges.iter().filter_map(|edge| {
+                let far = if edge.a == at { edge.b } else { edge.a };
+                (edge.a == at || edge.b == at).then_some((far, edge.cost.value().max(1)))
+            });
+            let before = ends.filter_map(|(far, cost)| {
+                let nearer = self.routes.get(&far).filter(|r| r.next_hop == route.next_hop)?;
+                (nearer.hops + 1 == route.hops && nearer.cost + cost == route.cost).then_some(far)
+            });
+            at = before.min().unwrap_or(*own);
+        }
+        path.reverse();
+        path
+    }
+
     /// All routes.
     pub fn routes(&self) -> impl Iterator<Item = (&PeerKey, &Route)> {
         self.routes.iter()
@@ -291,6 +314,17 @@ mod tests {
             for (n, least) in least.iter().enumerate().skip(1) {
                 let route = table.route(&mesh.key(n));
                 prop_assert_eq!(route.map_or(u64::MAX, |route| route.cost), *least);
+                // The path is that route: its hops, its neighbour, its cost.
+                let path = table.path(&mesh.key(0), &mesh.key(n));
+                prop_assert_eq!(path.len(), route.map_or(0, |route| route.hops.into()));
+                prop_assert_eq!(path.first().copied(), route.map(|route| route.next_hop));
+                let from = core::iter::once(mesh.key(0)).chain(path.iter().copied());
+                let cost = from.zip(&path).map(|(a, b)| {
+                    let joins = |edge: &&MeshEdge| (edge.a, edge.b) == (a.min(*b), a.max(*b));
+                    table.edges().iter().find(joins).unwrap().cost.value().max(1)
+                });
+                prop_assert_eq!(cost.sum::<u64>(), route.map_or(0, |route| route.cost));
+                prop_assert_eq!(path.last().copied(), route.map(|_| mesh.key(n)));
             }
         }
     }
