@@ -41,6 +41,12 @@ pub struct Counters {
     pub dropped_expired: u64,
     /// Frames dropped: too big for the next link; their source was told.
     pub dropped_too_big: u64,
+    /// Traces not begun: too many were under way.
+    pub traces_refused: u64,
+    /// Hops' answers in traces of others that were not given: too many in a second.
+    pub trace_tells_over_rate: u64,
+    /// Hops' answers that nobody had asked for, that came too late, or that were forged.
+    pub trace_tells_ignored: u64,
     /// Events lost because the host did not take them.
     pub events_lost: u64,
     /// What the Bus did, and every limit it hit.

@@ -7,6 +7,7 @@ use crate::bus::BusEvent;
 use crate::id::{BootEpoch, Instance, LinkId, PeerKey, TransportId};
 use crate::io::{Condition, DialFailure, Endpoint, TransportCommand};
 use crate::link::LinkEnd;
+use crate::node::TraceEvent;
 use crate::presence::Change;
 
 /// What a node gives to its host.
@@ -27,6 +28,8 @@ pub enum Event {
     Presence(Change),
     /// A session, message or stream has news.
     Bus(BusEvent),
+    /// A trace has news.
+    Trace(TraceEvent),
     /// A transport's condition changed.
     Transport(TransportId, Condition),
     /// A link's handshake showed who is there.

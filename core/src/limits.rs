@@ -49,6 +49,14 @@ pub const PATH_HOPS_MAX: u8 = 64;
 /// How long a frame may live in the mesh. A relay drops it afterwards.
 pub const FRAME_LIFETIME: Duration = Duration::from_secs(15);
 
+/// How long a trace waits for one hop. Covers 64 hops of a fast path, or four of the slowest.
+pub const TRACE_HOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Traces of this node at once; people begin them.
+pub const TRACES_MAX: usize = 16;
+/// Answers in traces of others that a node gives in a second: whoever asks is authenticated by
+/// links alone.
+pub const TRACE_TELLS_PER_S: u32 = 16;
+
 /// Sightings remembered per transport; a rotating radio address makes many.
 pub const SIGHTINGS_MAX: usize = 512;
 /// The first wait after a failed dial; doubles with each failure, with jitter.

@@ -9,6 +9,7 @@ mod links;
 mod neighbour;
 mod settle;
 mod source;
+mod trace;
 mod views;
 
 use alloc::boxed::Box;
@@ -16,6 +17,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+pub use trace::{TraceEnd, TraceError, TraceEvent, TraceHop, TraceId};
 pub use views::LinkView;
 
 use crate::advert::{Database, Own};
@@ -66,6 +68,7 @@ pub struct Node {
     presence: Presence,
     bodies: Bodies,
     bus: Bus,
+    traces: trace::Traces,
     outputs: Outputs,
     counters: Counters,
     stale: settle::Stale,
@@ -146,6 +149,7 @@ impl Node {
             table: Table::default(),
             paths: BTreeMap::new(),
             bodies,
+            traces: trace::Traces::default(),
             outputs: Outputs::default(),
             counters: Counters::default(),
             stale: settle::Stale::default(),
@@ -224,6 +228,7 @@ impl Node {
         }
         self.judge_contests(now);
         self.bus.handle_timeout(now, &mut self.entropy);
+        self.expire_traces(now);
         if now >= self.expire_at {
             self.expire_at = now + EXPIRE_INTERVAL;
             for (peer, _) in self.table.routes() {
@@ -268,6 +273,7 @@ impl Node {
             self.presence.next_timeout(),
             self.bodies.next_timeout(),
             self.bus.next_timeout(),
+            self.traces.next_timeout(),
             self.dialer.next_timeout(&|transport, candidacy| {
                 links::is_linked(&self.links, transport, candidacy)
             }),

@@ -1,19 +1,29 @@
 //! Data frames: for this node, or on their way to another.
 
 use super::Node;
-use crate::id::PeerKey;
+use crate::id::{LinkId, PeerKey};
 use crate::route;
 use crate::time::Instant;
 use crate::wire::frame::DataFrame;
+use crate::wire::routing::DataKind;
 
 impl Node {
-    pub(super) fn on_data(&mut self, now: Instant, from: PeerKey, frame: DataFrame) {
-        if frame.header.destination == self.local.address() {
-            let DataFrame { lane, header, tag, payload } = frame;
-            self.bus.handle_frame(now, &mut self.entropy, lane, &header, &tag, payload);
-        } else {
-            self.forward(now, from, frame);
+    pub(super) fn on_data(&mut self, now: Instant, link: LinkId, from: PeerKey, frame: DataFrame) {
+        let here = frame.header.destination == self.local.address();
+        match (frame.header.kind, frame.header.hop_limit) {
+            (DataKind::TraceAsk, 1) => self.on_trace_ask(now, link, &frame.header),
+            // A hop before this one should have answered.
+            (DataKind::TraceAsk, 0) => self.counters.dropped_hop_limit += 1,
+            (DataKind::TraceAsk, _) if here => self.on_trace_ask(now, link, &frame.header),
+            (DataKind::TraceTell, _) if here => self.on_trace_tell(now, &frame),
+            _ if here => self.hand_up(now, frame),
+            _ => self.forward(now, from, frame),
         }
+    }
+
+    fn hand_up(&mut self, now: Instant, frame: DataFrame) {
+        let DataFrame { lane, header, tag, payload } = frame;
+        self.bus.handle_frame(now, &mut self.entropy, lane, &header, &tag, payload);
     }
 
     /// Hands a frame to the next hop: never back to where it came from, never past its hop

@@ -92,7 +92,7 @@ impl Node {
                 LinkEvent::Data(frame) => {
                     let from = self.links.get(&link).and_then(|entry| entry.peer);
                     if let Some(from) = from {
-                        self.on_data(now, from.key, frame);
+                        self.on_data(now, link, from.key, frame);
                     }
                 }
                 LinkEvent::Suspect | LinkEvent::Trusted => self.on_doubt(now, link),
@@ -253,6 +253,7 @@ impl Node {
         }
         if let Some(mut neighbour) = self.neighbours.remove(&peer.key) {
             self.bodies.forget(&peer.key);
+            self.traces.forget(&peer.key);
             self.refresh_routes(now);
             for (frame, came_from) in neighbour.relay.drain() {
                 self.forward(now, came_from, frame);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::Node;
 use super::neighbour::Neighbour;
+use super::trace::Traces;
 use crate::advert::Database;
 use crate::bus::Bus;
 use crate::counters::Counters;
@@ -32,6 +33,8 @@ struct Layers<'a> {
     neighbour: &'a mut Neighbour,
     bodies: &'a mut Bodies,
     bus: &'a mut Bus,
+    own_key: PeerKey,
+    traces: &'a mut Traces,
     entropy: &'a mut dyn Entropy,
     counters: &'a mut Counters,
     too_big: Vec<(DataFrame, usize)>,
@@ -75,6 +78,12 @@ impl Source for Layers<'_> {
 
 impl Layers<'_> {
     fn own(&mut self, lane: Lane, payload_bytes_max: usize) -> Option<DataFrame> {
+        if lane == Lane::Realtime
+            && let Some(frame) =
+                self.traces.poll(self.now, &self.own_key, &self.peer, self.counters)
+        {
+            return Some(frame);
+        }
         self.bus.poll_transmit(self.now, self.entropy, self.link, lane, payload_bytes_max)
     }
 
@@ -108,6 +117,8 @@ impl Node {
             neighbour,
             bodies: &mut self.bodies,
             bus: &mut self.bus,
+            own_key: self.local.peer_key(),
+            traces: &mut self.traces,
             entropy: &mut self.entropy,
             counters: &mut self.counters,
             too_big: Vec::new(),

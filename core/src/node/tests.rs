@@ -1,5 +1,7 @@
 //! A few whole nodes on virtual wires.
 
+mod traces;
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
