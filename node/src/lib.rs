@@ -3,6 +3,7 @@
 //! - [`Mesh`]: a running node
 //! - [`presence`]: who is there, and what they say about themselves
 //! - [`bus`]: messages and streams
+//! - [`diagnose`]: how well a peer is reached, and by which way
 //! - [`config`]: what a node is told
 //! - [`home`]: where a node keeps its key
 //! - [`cipher`]: what seals it all
@@ -15,6 +16,7 @@ mod builder;
 pub mod bus;
 pub mod cipher;
 pub mod config;
+pub mod diagnose;
 pub mod home;
 mod links;
 mod mesh;

@@ -6,6 +6,7 @@
 
 mod call;
 mod desk;
+mod diagnose;
 mod drivers;
 mod inbox;
 mod shared;
@@ -27,6 +28,7 @@ use hedgerow_driver::{LinkSender, NodeSlot, Report};
 use tokio::sync::mpsc;
 
 pub(crate) use call::{Call, NotOpened, Opened, SendReliable};
+pub(crate) use diagnose::TraceNews;
 pub(crate) use inbox::Inbox;
 pub(crate) use shared::Shared;
 pub(crate) use streams::{Read, StreamState};
@@ -36,6 +38,7 @@ use crate::home::Home;
 use crate::mesh::Mesh;
 use crate::presence::PresenceOs;
 use desk::Desk;
+use diagnose::Diagnoses;
 use drivers::Drivers;
 use strangers::Strangers;
 
@@ -80,6 +83,7 @@ struct Runtime {
     clock: Clock,
     node: Node,
     desk: Desk,
+    diagnoses: Diagnoses,
     drivers: Drivers,
     senders: BTreeMap<LinkId, LinkSender>,
     strangers: Strangers,
@@ -126,6 +130,7 @@ pub(crate) fn start(start: Start) -> Mesh {
         clock,
         node,
         desk: Desk::new(shared.clone()),
+        diagnoses: Diagnoses::default(),
         drivers: running,
         senders: BTreeMap::new(),
         strangers: Strangers::default(),
@@ -222,6 +227,12 @@ impl Runtime {
             Call::Strangers(reply) => {
                 let _ = reply.send(self.strangers.view(now));
             }
+            Call::Ping { peer, give_up, reply } => {
+                self.diagnoses.ping(now, &mut self.node, peer, give_up, reply);
+            }
+            Call::Trace { peer, reply } => {
+                self.diagnoses.trace(now, &mut self.node, peer, reply);
+            }
             call => self.desk.on_call(now, &mut self.node, call),
         }
     }
@@ -306,7 +317,12 @@ impl Runtime {
                 self.graph_changed = true;
                 self.changes.push(change);
             }
-            Event::Bus(event) => self.desk.on_event(event),
+            Event::Bus(event) => {
+                if let Some(event) = self.diagnoses.on_bus_event(event) {
+                    self.desk.on_event(event);
+                }
+            }
+            Event::Trace(event) => self.diagnoses.on_trace_event(&mut self.node, event),
             Event::Transport(transport, condition) => self.set_condition(transport, condition),
             Event::LinkUp { link, endpoint, .. } => self.strangers.on_established(link, &endpoint),
             Event::LinkDown { link, peer, endpoint, end } => {
@@ -318,6 +334,7 @@ impl Runtime {
                 // What the lost events said is read from the state itself.
                 self.graph_changed = true;
                 self.desk.on_overflow();
+                self.diagnoses.on_overflow(&mut self.node);
             }
             _ => {}
         }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::StreamState;
 use crate::bus::{Candidate, ListenError};
+use crate::diagnose::{PingError, Pong, Trace, TraceError};
 use crate::links::{Link, Stranger};
 
 /// A question or an order, with the place for its answer. A handle that is dropped meanwhile
@@ -21,6 +22,15 @@ pub(crate) enum Call {
     Links(oneshot::Sender<Vec<Link>>),
     Counters(oneshot::Sender<Counters>),
     Strangers(oneshot::Sender<Vec<Stranger>>),
+    Ping {
+        peer: PeerKey,
+        give_up: Duration,
+        reply: oneshot::Sender<Result<Pong, PingError>>,
+    },
+    Trace {
+        peer: PeerKey,
+        reply: oneshot::Sender<Result<Trace, TraceError>>,
+    },
     SendReliable(SendReliable),
     SendUnreliable {
         peer: PeerKey,

@@ -107,7 +107,11 @@ impl Desk {
                 // A stream that is gone already needs no reset.
                 let _ = node.with_bus(now, |bus, _| bus.stream_reset(now, stream, code));
             }
-            Call::Links(_) | Call::Counters(_) | Call::Strangers(_) => {
+            Call::Links(_)
+            | Call::Counters(_)
+            | Call::Strangers(_)
+            | Call::Ping { .. }
+            | Call::Trace { .. } => {
                 unreachable!("the runtime answers these itself")
             }
         }

@@ -144,6 +144,7 @@ pub(super) fn log(event: &Event) {
             tracing::debug!(%peer, ?cipher, "session up");
         }
         Event::Bus(event) => tracing::trace!(?event, "bus"),
+        Event::Trace(event) => tracing::trace!(?event, "trace"),
         _ => {}
     }
 }

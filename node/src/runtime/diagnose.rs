@@ -1,0 +1,102 @@
+//! Where pings and traces meet their handles.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hedgerow_core::bus::{BusEvent, PingId};
+use hedgerow_core::id::PeerKey;
+use hedgerow_core::limits::{HOP_LIMIT_SLACK, PATH_HOPS_MAX};
+use hedgerow_core::node::{Node, TraceEnd, TraceEvent, TraceId};
+use hedgerow_core::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::diagnose::{Hop, PingError, Pong, Trace, TraceError};
+
+/// All that a trace can have to say: its hops and its end.
+const NEWS_MAX: usize = PATH_HOPS_MAX as usize + HOP_LIMIT_SLACK as usize + 1;
+
+type Pinger = oneshot::Sender<Result<Pong, PingError>>;
+
+/// News of a trace for its handle.
+#[derive(Debug)]
+pub(crate) enum TraceNews {
+    Hop(Hop),
+    End(TraceEnd),
+}
+
+/// Pings and traces under way.
+#[derive(Debug, Default)]
+pub(super) struct Diagnoses {
+    pings: BTreeMap<PingId, Pinger>,
+    traces: BTreeMap<TraceId, mpsc::Sender<TraceNews>>,
+}
+
+impl Diagnoses {
+    pub(super) fn ping(
+        &mut self,
+        now: Instant,
+        node: &mut Node,
+        peer: PeerKey,
+        give_up: Duration,
+        reply: Pinger,
+    ) {
+        // Of those that nobody waits for any more, the outcome may have been lost.
+        self.pings.retain(|_, reply| !reply.is_closed());
+        match node.with_bus(now, |bus, _| bus.ping(now, peer, give_up)) {
+            Ok(id) => drop(self.pings.insert(id, reply)),
+            // A handle that is gone needs no answer.
+            Err(error) => drop(reply.send(Err(error.into()))),
+        }
+    }
+
+    pub(super) fn trace(
+        &mut self,
+        now: Instant,
+        node: &mut Node,
+        peer: PeerKey,
+        reply: oneshot::Sender<Result<Trace, TraceError>>,
+    ) {
+        let begun = node.trace(now, peer).map_err(TraceError::from).map(|id| {
+            let (news, receiver) = mpsc::channel(NEWS_MAX);
+            self.traces.insert(id, news);
+            Trace::new(node.path_to(&peer), receiver)
+        });
+        let _ = reply.send(begun);
+    }
+
+    /// Takes the outcome of a ping; gives every other event back.
+    pub(super) fn on_bus_event(&mut self, event: BusEvent) -> Option<BusEvent> {
+        let (id, outcome) = match event {
+            BusEvent::Pong { id, rtt, hops, .. } => (id, Ok(Pong::new(rtt, hops))),
+            BusEvent::PingFailed { id, reason, .. } => (id, Err(reason.into())),
+            event => return Some(event),
+        };
+        if let Some(reply) = self.pings.remove(&id) {
+            let _ = reply.send(outcome);
+        }
+        None
+    }
+
+    pub(super) fn on_trace_event(&mut self, node: &mut Node, event: TraceEvent) {
+        let (id, news) = match event {
+            TraceEvent::Hop { trace, number, hop } => {
+                (trace, TraceNews::Hop(Hop::new(number, hop.map(Into::into))))
+            }
+            TraceEvent::Done { trace, end } => (trace, TraceNews::End(end)),
+        };
+        let over = matches!(news, TraceNews::End(_));
+        let told = self.traces.get(&id).is_some_and(|reader| reader.try_send(news).is_ok());
+        if over || !told {
+            self.traces.remove(&id);
+            node.cancel_trace(id);
+        }
+    }
+
+    /// Events were lost: whoever reads a trace could wait for its end for ever. A ping has its
+    /// own time.
+    pub(super) fn on_overflow(&mut self, node: &mut Node) {
+        for id in std::mem::take(&mut self.traces).into_keys() {
+            node.cancel_trace(id);
+        }
+    }
+}
