@@ -74,7 +74,7 @@ const CORE_GRAPH_ON_AARCH64: &str = "libc";
 
 /// Who may depend on whom, dev-dependencies included: folder of the crate, name of its package
 /// where it is fixed, its arrows. Nobody has an arrow to `hedgerow-sim`.
-const ARROWS: [(&str, &str, &[&str]); 14] = [
+const ARROWS: [(&str, &str, &[&str]); 15] = [
     ("core", "hedgerow-core", &[]),
     ("core/bare", "hedgerow-bare", &["hedgerow-core"]),
     ("core/ffi", "hedgerow-ffi", &["hedgerow-core"]),
@@ -105,6 +105,7 @@ const ARROWS: [(&str, &str, &[&str]); 14] = [
             "hedgerow-memory",
         ],
     ),
+    ("node/bench", "hedgerow-bench", &["hedgerow", "hedgerow-core"]),
     ("sim", "hedgerow-sim", &["hedgerow-core", "hedgerow-netem"]),
     ("cli", "hedgerow-cli", &["hedgerow"]),
     ("hw-tests", "hedgerow-hw-tests", &["hedgerow"]),
