@@ -92,6 +92,11 @@ impl Node {
                 LinkEvent::Data(frame) => {
                     let from = self.links.get(&link).and_then(|entry| entry.peer);
                     if let Some(from) = from {
+                        // What came with the last message of the link's handshake is answered
+                        // over this very link: the routes must know it.
+                        if self.stale.routes_at().is_some_and(|at| at <= now) {
+                            self.refresh_routes(now);
+                        }
                         self.on_data(now, link, from.key, frame);
                     }
                 }

@@ -350,6 +350,17 @@ fn a_line_of_five_becomes_one_graph_with_the_right_hops() {
 }
 
 #[test]
+fn what_comes_with_the_last_message_of_a_links_handshake_is_answered() {
+    for [from, to] in [[0, 1], [1, 0]] {
+        let mut world = World::line(2);
+        world.send(from, to, b"hello");
+        world.converge();
+        world.run(10 * DELAY);
+        assert_eq!(world.take(to), [b"hello".as_slice()]);
+    }
+}
+
+#[test]
 fn a_message_crosses_four_hops_and_its_sender_hears_of_it() {
     let mut world = World::line(5);
     world.converge();
