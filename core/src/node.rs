@@ -256,8 +256,11 @@ impl Node {
     pub fn poll_transmit(&mut self, now: Instant, link: LinkId) -> Option<Bytes> {
         let bytes = self.pull(now, link);
         if bytes.is_some() {
-            self.on_link_events(now, link);
-            self.settle(now);
+            // Pulling changes nothing that others depend on, unless the link ended with it.
+            if self.on_link_events(now, link) {
+                self.settle(now);
+            }
+            self.hear_bus();
         }
         bytes
     }
@@ -282,14 +285,14 @@ impl Node {
         ]))
     }
 
-    /// Lets the caller use the Bus; what follows from it is settled afterwards.
+    /// Lets the caller use the Bus. Nothing but the Bus's own events follows from a call on it.
     pub fn with_bus<R>(
         &mut self,
-        now: Instant,
+        _now: Instant,
         call: impl FnOnce(&mut Bus, &mut dyn Entropy) -> R,
     ) -> R {
         let result = call(&mut self.bus, &mut self.entropy);
-        self.settle(now);
+        self.hear_bus();
         result
     }
 

@@ -31,7 +31,7 @@ pub(crate) use call::{Call, NotOpened, Opened, SendReliable};
 pub(crate) use diagnose::TraceNews;
 pub(crate) use inbox::Inbox;
 pub(crate) use shared::Shared;
-pub(crate) use streams::{Read, StreamState};
+pub(crate) use streams::{NotSent, Read, StreamState};
 
 use crate::builder::Start;
 use crate::home::Home;

@@ -81,10 +81,12 @@ impl Node {
         self.on_link_events(now, out);
     }
 
-    /// Acts on everything a link has to say.
-    pub(super) fn on_link_events(&mut self, now: Instant, link: LinkId) {
+    /// Acts on everything a link has to say; false when it had nothing.
+    pub(super) fn on_link_events(&mut self, now: Instant, link: LinkId) -> bool {
+        let mut any = false;
         while let Some(event) = self.links.get_mut(&link).and_then(|entry| entry.link.poll_event())
         {
+            any = true;
             match event {
                 LinkEvent::Established(established) => self.on_established(now, link, established),
                 LinkEvent::Control(message) => self.on_control(now, link, message),
@@ -104,6 +106,7 @@ impl Node {
                 LinkEvent::Closed(end) => self.on_closed(now, link, end),
             }
         }
+        any
     }
 
     fn on_established(&mut self, now: Instant, link: LinkId, established: Established) {

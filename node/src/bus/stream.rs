@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use hedgerow_core::bus::{Reliability, StreamEnd, StreamSendError};
+use hedgerow_core::bus::Reliability;
 use hedgerow_core::id::PeerKey;
 
 use super::StreamError;
 use crate::mesh::MeshClosed;
-use crate::runtime::{Call, Opened, Read, Shared};
+use crate::runtime::{Call, NotSent, Opened, Read, Shared};
 
 /// A bidirectional stream of messages. Dropping it before both sides have finished resets it.
 #[derive(Debug)]
@@ -157,36 +157,38 @@ impl Stream {
 }
 
 impl StreamSender {
-    /// Sends a message; waits while the other side gives no credit. Returns its number, from 1.
+    /// Sends a message; waits while the other side gives no credit. Returns its number on this
+    /// stream, from 1.
     ///
     /// # Errors
     /// [`StreamError`]; the message was not sent then.
     ///
     /// # Cancel safety
-    /// A future that is dropped while it waits sends nothing, unless the message was accepted
-    /// at that very moment.
+    /// A future that is dropped while it waits sends nothing.
     pub async fn send(&mut self, data: impl Into<Bytes>) -> Result<u64, StreamError> {
-        let (stream, data) = (self.open.opened.id, data.into());
-        let ask = |reply| Call::StreamSend { stream, data, reply };
-        match self.open.shared.ask(ask).await? {
-            Ok(sequence) => {
-                self.sent = sequence;
-                Ok(sequence)
-            }
-            Err(error) => Err(self.error(error)),
+        let (open, data) = (&self.open, data.into());
+        let limit = open.opened.message_bytes_max;
+        if data.len() > limit {
+            return Err(StreamError::TooLarge { limit });
         }
-    }
-
-    fn error(&self, error: StreamSendError) -> StreamError {
-        match error {
-            StreamSendError::Blocked => StreamError::Blocked,
-            StreamSendError::TooLarge { limit } => StreamError::TooLarge { limit },
-            StreamSendError::Finishing => StreamError::Finished,
-            StreamSendError::Closed(end) => StreamError::Ended(end),
-            _ => {
-                let end = self.open.opened.state.ended();
-                StreamError::Ended(end.unwrap_or(StreamEnd::ClosedByLocal))
+        let tell = || open.shared.note_sending(open.opened.id);
+        // Most messages find room: no need to be told of the node's end.
+        let sent = match open.opened.state.try_send(&data, &tell) {
+            Ok(false) => tokio::select! {
+                biased;
+                sent = open.opened.state.send(data, tell) => sent,
+                () = open.shared.ended.cancelled() => return Err(MeshClosed.into()),
+            },
+            sent => sent.map(|_| ()),
+        };
+        match sent {
+            Ok(()) => {
+                self.sent += 1;
+                Ok(self.sent)
             }
+            Err(_) if open.shared.ended.is_cancelled() => Err(MeshClosed.into()),
+            Err(NotSent::Finished) => Err(StreamError::Finished),
+            Err(NotSent::Ended(end)) => Err(StreamError::Ended(end)),
         }
     }
 
@@ -198,6 +200,7 @@ impl StreamSender {
     /// # Cancel safety
     /// Safe: finished or not.
     pub async fn finish(&mut self) -> Result<(), StreamError> {
+        self.open.opened.state.finish_sending();
         Ok(self.open.shared.call(Call::StreamFinish(self.open.opened.id)).await?)
     }
 
@@ -235,10 +238,13 @@ impl StreamReceiver {
     /// Safe: no message is lost.
     pub async fn next(&mut self) -> Result<Option<Bytes>, StreamError> {
         let room = || self.open.shared.note_hungry(self.open.opened.id);
-        let read = tokio::select! {
-            biased;
-            read = self.open.opened.state.read(room) => read,
-            () = self.open.shared.ended.cancelled() => return Err(MeshClosed.into()),
+        let read = match self.open.opened.state.try_read(&room) {
+            Some(read) => read,
+            None => tokio::select! {
+                biased;
+                read = self.open.opened.state.read(room) => read,
+                () = self.open.shared.ended.cancelled() => return Err(MeshClosed.into()),
+            },
         };
         match read {
             Read::Message(message) => Ok(Some(message)),

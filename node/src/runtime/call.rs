@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hedgerow_core::bus::{self, Outcome, Reliability, StreamId, StreamOpen, StreamSendError};
+use hedgerow_core::bus::{self, Outcome, Reliability, StreamId, StreamOpen};
 use hedgerow_core::counters::Counters;
 use hedgerow_core::id::PeerKey;
 use hedgerow_core::io::Lane;
@@ -53,11 +53,6 @@ pub(crate) enum Call {
         /// Arguments to accept with, or the reason to refuse.
         answer: Result<Bytes, bus::RejectReason>,
         reply: oneshot::Sender<Option<Opened>>,
-    },
-    StreamSend {
-        stream: StreamId,
-        data: Bytes,
-        reply: oneshot::Sender<Result<u64, StreamSendError>>,
     },
     StreamFinish(StreamId),
     StreamReset(StreamId, u64),

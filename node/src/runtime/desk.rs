@@ -17,6 +17,7 @@ use hedgerow_core::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::call::{Call, NotOpened, Opened, SendReliable};
+use super::streams::weight;
 use super::{Shared, StreamState};
 use crate::bus::{Candidate, ListenError, Message};
 use crate::config::WhenFull;
@@ -28,7 +29,6 @@ const CANDIDATES_MAX: usize = 64;
 const PARKED_MAX: usize = 65_536;
 
 type Outcomes = oneshot::Sender<Result<Outcome, bus::SendError>>;
-type Sent = oneshot::Sender<Result<u64, StreamSendError>>;
 
 /// Everything that waits for the Bus.
 pub(super) struct Desk {
@@ -49,7 +49,7 @@ struct Slot {
     /// Waits for the other side to accept.
     opening: Option<oneshot::Sender<Result<Opened, NotOpened>>>,
     /// Messages that wait for credit, and the end of this half after them.
-    parked: VecDeque<(Bytes, Sent)>,
+    parked: VecDeque<Bytes>,
     half: Half,
     /// Offered by the other side, neither accepted nor rejected yet.
     undecided: bool,
@@ -91,9 +91,6 @@ impl Desk {
             }
             Call::Answer { stream, answer, reply } => {
                 let _ = reply.send(self.answer(now, node, stream, answer));
-            }
-            Call::StreamSend { stream, data, reply } => {
-                self.stream_send(now, node, stream, data, reply);
             }
             Call::StreamFinish(stream) => {
                 if let Some(slot) = self.streams.get_mut(&stream) {
@@ -223,45 +220,38 @@ impl Desk {
         }
     }
 
-    fn stream_send(
-        &mut self,
-        now: Instant,
-        node: &mut Node,
-        stream: StreamId,
-        data: Bytes,
-        reply: Sent,
-    ) {
-        let Some(slot) = self.streams.get_mut(&stream) else {
-            let _ = reply.send(Err(StreamSendError::Unknown));
-            return;
-        };
-        slot.parked.push_back((data, reply));
-        self.unpark_stream(now, node, stream);
-    }
-
     /// Gives a stream's waiting messages to the core, in order, and then its end.
     fn unpark_stream(&mut self, now: Instant, node: &mut Node, stream: StreamId) {
         let Some(slot) = self.streams.get_mut(&stream) else { return };
-        while let Some((data, reply)) = slot.parked.pop_front() {
-            if reply.is_closed() {
-                continue;
+        slot.parked.extend(slot.state.take_outgoing());
+        let parked = &mut slot.parked;
+        let sent = node.with_bus(now, |bus, _| {
+            let mut sent = 0;
+            while let Some(message) = parked.front() {
+                match bus.stream_send(now, stream, message.clone()) {
+                    Err(StreamSendError::Blocked) => break,
+                    // A stream that ended meanwhile takes nothing more: its end is known.
+                    Ok(_) | Err(_) => sent += weight(message),
+                }
+                parked.pop_front();
             }
-            let sent = node.with_bus(now, |bus, _| bus.stream_send(now, stream, data.clone()));
-            if sent == Err(StreamSendError::Blocked) {
-                slot.parked.push_front((data, reply));
-                return;
-            }
-            let _ = reply.send(sent);
+            sent
+        });
+        if sent > 0 {
+            slot.state.note_sent(sent);
         }
-        if slot.half == Half::Finishing {
+        if slot.half == Half::Finishing && slot.parked.is_empty() {
             slot.half = Half::Finished;
             // A stream that ended meanwhile needs no finish: its end is known.
             let _ = node.with_bus(now, |bus, _| bus.stream_finish(now, stream));
         }
     }
 
-    /// Handles made room, or were dropped.
+    /// Handles left messages, made room, or were dropped.
     pub(super) fn on_attention(&mut self, now: Instant, node: &mut Node) {
+        for stream in self.shared.take_sending() {
+            self.unpark_stream(now, node, stream);
+        }
         for stream in self.shared.take_hungry() {
             self.fill(now, node, stream);
         }
@@ -354,9 +344,6 @@ impl Desk {
         let Some(slot) = self.streams.remove(&stream) else { return };
         if let Some(reply) = slot.opening {
             let _ = reply.send(Err(NotOpened::Ended(end)));
-        }
-        for (_, reply) in slot.parked {
-            let _ = reply.send(Err(StreamSendError::Closed(end)));
         }
         slot.state.end(end);
     }

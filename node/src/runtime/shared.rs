@@ -51,6 +51,8 @@ struct Waiting {
     metadata_changed: bool,
     /// Streams whose reader has room again.
     hungry: BTreeSet<StreamId>,
+    /// Streams whose sender left messages.
+    sending: BTreeSet<StreamId>,
     /// Streams whose handles were dropped.
     dropped: BTreeSet<StreamId>,
 }
@@ -167,6 +169,12 @@ impl Shared {
         self.attention.notify_one();
     }
 
+    /// A stream's sender left messages.
+    pub(crate) fn note_sending(&self, stream: StreamId) {
+        self.waiting().sending.insert(stream);
+        self.attention.notify_one();
+    }
+
     /// A stream's handles are gone.
     pub(crate) fn note_dropped(&self, stream: StreamId) {
         self.waiting().dropped.insert(stream);
@@ -175,6 +183,10 @@ impl Shared {
 
     pub(super) fn take_hungry(&self) -> BTreeSet<StreamId> {
         std::mem::take(&mut self.waiting().hungry)
+    }
+
+    pub(super) fn take_sending(&self) -> BTreeSet<StreamId> {
+        std::mem::take(&mut self.waiting().sending)
     }
 
     pub(super) fn take_dropped(&self) -> BTreeSet<StreamId> {

@@ -10,15 +10,24 @@ use tokio::sync::Notify;
 /// Messages of one stream that wait in its handle; the rest waits in the core, where it holds
 /// back the sender's credit.
 const MESSAGES_MAX: usize = 16;
-/// Bytes of one stream that wait in its handle.
+/// What a message that waits takes beside its bytes.
+const MESSAGE_OVERHEAD: usize = 64;
+
+/// What a message counts for while it waits to be sent: empty ones take memory, too.
+pub(super) fn weight(message: &Bytes) -> usize {
+    MESSAGE_OVERHEAD + message.len()
+}
+/// Bytes of one stream that wait in its handle, in each direction: the application works on
+/// while the task has its turn.
 const BYTES_MAX: usize = 256 * 1_024;
 
-/// The receiving side of one stream, and what is known of its end.
+/// What waits between one stream's handles and the task, and what is known of its end.
 #[derive(Debug, Default)]
 pub(crate) struct StreamState {
     state: Mutex<State>,
     changed: Notify,
     acked: Notify,
+    room: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -27,9 +36,25 @@ struct State {
     bytes: usize,
     /// More waits in the core.
     hungry: bool,
+    /// Messages that the task has not taken yet.
+    outgoing: VecDeque<Bytes>,
+    /// The weight of messages that the core has not taken yet.
+    outgoing_weight: usize,
+    /// The task was told of `outgoing`.
+    told: bool,
+    /// This side sends no more.
+    finishing: bool,
     acked: u64,
     finished: bool,
     end: Option<StreamEnd>,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotSent {
+    /// This side has finished.
+    Finished,
+    Ended(StreamEnd),
 }
 
 /// What a reader gets.
@@ -74,9 +99,66 @@ impl StreamState {
     }
 
     pub(super) fn end(&self, end: StreamEnd) {
-        self.state().end.get_or_insert(end);
+        let mut state = self.state();
+        state.end.get_or_insert(end);
+        // Nobody will send these any more.
+        state.outgoing = VecDeque::new();
+        drop(state);
         self.changed.notify_one();
         self.acked.notify_waiters();
+        self.room.notify_one();
+    }
+
+    /// Leaves a message for the task; waits while there is no room. Tells through `tell` when
+    /// the task does not know yet.
+    pub(crate) async fn send(&self, data: Bytes, tell: impl Fn()) -> Result<(), NotSent> {
+        loop {
+            let room = self.room.notified();
+            if self.try_send(&data, &tell)? {
+                return Ok(());
+            }
+            room.await;
+        }
+    }
+
+    /// As [`Self::send`]; false when there is no room.
+    pub(crate) fn try_send(&self, data: &Bytes, tell: &impl Fn()) -> Result<bool, NotSent> {
+        let mut state = self.state();
+        if state.finishing {
+            return Err(NotSent::Finished);
+        }
+        if let Some(end) = state.end {
+            return Err(NotSent::Ended(end));
+        }
+        if state.outgoing_weight > 0 && state.outgoing_weight + weight(data) > BYTES_MAX {
+            return Ok(false);
+        }
+        state.outgoing_weight += weight(data);
+        state.outgoing.push_back(data.clone());
+        let tells = !std::mem::replace(&mut state.told, true);
+        drop(state);
+        if tells {
+            tell();
+        }
+        Ok(true)
+    }
+
+    /// This side sends no more.
+    pub(crate) fn finish_sending(&self) {
+        self.state().finishing = true;
+    }
+
+    /// What handles left since the last time.
+    pub(super) fn take_outgoing(&self) -> VecDeque<Bytes> {
+        let mut state = self.state();
+        state.told = false;
+        std::mem::take(&mut state.outgoing)
+    }
+
+    /// The core took messages of this weight.
+    pub(super) fn note_sent(&self, weight: usize) {
+        self.state().outgoing_weight -= weight;
+        self.room.notify_one();
     }
 
     pub(super) fn set_acked(&self, sequence: u64) {
@@ -107,7 +189,8 @@ impl StreamState {
         }
     }
 
-    fn try_read(&self, room: &impl Fn()) -> Option<Read> {
+    /// As [`Self::read`]; `None` when there is nothing.
+    pub(crate) fn try_read(&self, room: &impl Fn()) -> Option<Read> {
         let mut state = self.state();
         if let Some(message) = state.messages.pop_front() {
             state.bytes -= message.len();
@@ -165,6 +248,36 @@ mod tests {
             stream.read(|| asked.set(asked.get() + 1)).await;
         }
         assert_eq!(asked.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_sender_waits_for_the_core_and_tells_the_task_once() {
+        let stream = StreamState::default();
+        let told = std::cell::Cell::new(0);
+        let tell = || told.set(told.get() + 1);
+        let half = Bytes::from(vec![0; BYTES_MAX / 2 - MESSAGE_OVERHEAD]);
+        for _ in 0..2 {
+            stream.send(half.clone(), tell).await.unwrap();
+        }
+        assert_eq!(stream.try_send(&half, &tell), Ok(false));
+        assert_eq!((stream.take_outgoing().len(), told.get()), (2, 1));
+        assert_eq!(stream.try_send(&half, &tell), Ok(false), "the core has not taken it yet");
+        stream.note_sent(weight(&half));
+        assert_eq!(stream.try_send(&half, &tell), Ok(true));
+        assert_eq!((stream.take_outgoing().len(), told.get()), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn a_sender_that_waits_hears_of_the_end() {
+        let stream = StreamState::default();
+        let large = Bytes::from(vec![0; 2 * BYTES_MAX]);
+        stream.send(large.clone(), || ()).await.unwrap();
+        let (sent, ()) = tokio::join!(stream.send(large.clone(), || ()), async {
+            stream.end(StreamEnd::PeerLost);
+        });
+        assert_eq!(sent, Err(NotSent::Ended(StreamEnd::PeerLost)));
+        stream.finish_sending();
+        assert_eq!(stream.send(large, || ()).await, Err(NotSent::Finished));
     }
 
     #[tokio::test]
