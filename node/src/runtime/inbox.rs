@@ -44,7 +44,8 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is room for anything at all; if not, the next taker tells the task.
+    /// Whether there is room for anything at all; if not, whoever takes the message that leaves
+    /// half of the room free tells the task: one wake-up for many messages.
     pub(super) fn has_room(&self) -> bool {
         let mut state = self.state();
         let room = state.messages.len() < self.messages_max && state.bytes < self.bytes_max;
@@ -89,7 +90,9 @@ impl Inbox {
                 if let Some(message) = state.messages.pop_front() {
                     state.bytes -= message.data.len();
                     let more = !state.messages.is_empty() || state.closed;
-                    let awaited = std::mem::take(&mut state.awaited);
+                    let half = state.messages.len() <= self.messages_max / 2
+                        && state.bytes <= self.bytes_max / 2;
+                    let awaited = half && std::mem::take(&mut state.awaited);
                     drop(state);
                     if more {
                         // Another taker may wait.
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_taker_tells_that_there_is_room_only_when_it_is_awaited() {
+    async fn a_taker_tells_that_half_of_the_room_is_free_when_it_is_awaited() {
         let inbox = inbox();
         let told = std::cell::Cell::new(0);
         let room = || told.set(told.get() + 1);
@@ -175,6 +178,14 @@ mod tests {
         assert!(!inbox.has_room());
         inbox.next(room).await.unwrap();
         assert_eq!(told.get(), 1);
+        for _ in 0..3 {
+            inbox.push(message(1), false).unwrap();
+        }
+        assert!(!inbox.has_room());
+        for expected in [1, 2, 2] {
+            inbox.next(room).await.unwrap();
+            assert_eq!(told.get(), expected);
+        }
     }
 
     #[tokio::test]

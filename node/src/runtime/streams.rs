@@ -7,19 +7,17 @@ use bytes::Bytes;
 use hedgerow_core::bus::StreamEnd;
 use tokio::sync::Notify;
 
-/// Messages of one stream that wait in its handle; the rest waits in the core, where it holds
-/// back the sender's credit.
-const MESSAGES_MAX: usize = 16;
 /// What a message that waits takes beside its bytes.
 const MESSAGE_OVERHEAD: usize = 64;
 
-/// What a message counts for while it waits to be sent: empty ones take memory, too.
+/// What a message counts for while it waits: empty ones take memory, too.
 pub(super) fn weight(message: &Bytes) -> usize {
     MESSAGE_OVERHEAD + message.len()
 }
-/// Bytes of one stream that wait in its handle, in each direction: the application works on
-/// while the task has its turn.
-const BYTES_MAX: usize = 256 * 1_024;
+/// Weight of one stream's messages that wait in its handle, in each direction: the application
+/// works on while the task has its turn. The rest waits in the core, where it holds back the
+/// sender's credit.
+const WEIGHT_MAX: usize = 256 * 1_024;
 
 /// What waits between one stream's handles and the task, and what is known of its end.
 #[derive(Debug, Default)]
@@ -33,7 +31,7 @@ pub(crate) struct StreamState {
 #[derive(Debug, Default)]
 struct State {
     messages: VecDeque<Bytes>,
-    bytes: usize,
+    weight: usize,
     /// More waits in the core.
     hungry: bool,
     /// Messages that the task has not taken yet.
@@ -75,14 +73,14 @@ impl StreamState {
     /// Whether another message may be put in; if not, the reader asks when it may.
     pub(super) fn has_room(&self) -> bool {
         let mut state = self.state();
-        let room = state.messages.len() < MESSAGES_MAX && state.bytes < BYTES_MAX;
+        let room = state.weight < WEIGHT_MAX;
         state.hungry = !room;
         room
     }
 
     pub(super) fn push(&self, message: Bytes) {
         let mut state = self.state();
-        state.bytes += message.len();
+        state.weight += weight(&message);
         state.messages.push_back(message);
         drop(state);
         self.changed.notify_one();
@@ -130,7 +128,7 @@ impl StreamState {
         if let Some(end) = state.end {
             return Err(NotSent::Ended(end));
         }
-        if state.outgoing_weight > 0 && state.outgoing_weight + weight(data) > BYTES_MAX {
+        if state.outgoing_weight > 0 && state.outgoing_weight + weight(data) > WEIGHT_MAX {
             return Ok(false);
         }
         state.outgoing_weight += weight(data);
@@ -193,8 +191,8 @@ impl StreamState {
     pub(crate) fn try_read(&self, room: &impl Fn()) -> Option<Read> {
         let mut state = self.state();
         if let Some(message) = state.messages.pop_front() {
-            state.bytes -= message.len();
-            let hungry = state.hungry && state.messages.len() <= MESSAGES_MAX / 2;
+            state.weight -= weight(&message);
+            let hungry = state.hungry && state.weight <= WEIGHT_MAX / 2;
             state.hungry &= !hungry;
             drop(state);
             if hungry {
@@ -240,14 +238,17 @@ mod tests {
     #[tokio::test]
     async fn a_full_handle_asks_for_more_when_half_of_it_is_read() {
         let stream = StreamState::default();
+        let mut messages = 0;
         while stream.has_room() {
-            stream.push(Bytes::from_static(b"x"));
+            stream.push(Bytes::from_static(&[0; 1_024]));
+            messages += 1;
         }
         let asked = std::cell::Cell::new(0);
-        for _ in 0..MESSAGES_MAX {
+        for at in 0..messages {
+            let half = at > messages / 2;
+            assert_eq!(asked.get(), usize::from(half), "after {at} of {messages}");
             stream.read(|| asked.set(asked.get() + 1)).await;
         }
-        assert_eq!(asked.get(), 1);
     }
 
     #[tokio::test]
@@ -255,7 +256,7 @@ mod tests {
         let stream = StreamState::default();
         let told = std::cell::Cell::new(0);
         let tell = || told.set(told.get() + 1);
-        let half = Bytes::from(vec![0; BYTES_MAX / 2 - MESSAGE_OVERHEAD]);
+        let half = Bytes::from(vec![0; WEIGHT_MAX / 2 - MESSAGE_OVERHEAD]);
         for _ in 0..2 {
             stream.send(half.clone(), tell).await.unwrap();
         }
@@ -270,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn a_sender_that_waits_hears_of_the_end() {
         let stream = StreamState::default();
-        let large = Bytes::from(vec![0; 2 * BYTES_MAX]);
+        let large = Bytes::from(vec![0; 2 * WEIGHT_MAX]);
         stream.send(large.clone(), || ()).await.unwrap();
         let (sent, ()) = tokio::join!(stream.send(large.clone(), || ()), async {
             stream.end(StreamEnd::PeerLost);
