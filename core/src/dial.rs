@@ -16,11 +16,12 @@ pub use glare::{Standing, keeps_first};
 use crate::entropy::{self, Entropy};
 use crate::id::{Address, DialId, LinkId, PeerKey, TransportId};
 use crate::io::{Endpoint, Sighting, TransportProfile};
-use crate::limits::{DIAL_BACKOFF_MAX, DIAL_DEFERENCE, SIGHTINGS_MAX};
+use crate::limits::{DIAL_BACKOFF_MAX, DIAL_DEFERENCE_PART, SIGHTINGS_MAX};
 use crate::network::Network;
 use crate::time::{Duration, Instant, earliest};
 
-/// Several endpoints of one peer are tried this long after one another.
+/// Several endpoints of one peer are tried this long after one another, in the order in which they
+/// were sighted (RFC 8305 section 5).
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// Decides whom to dial.
@@ -38,6 +39,8 @@ struct Transport {
     candidates: BTreeMap<Endpoint, Candidate>,
     /// Links whose handshake is done.
     links: BTreeSet<LinkId>,
+    /// Candidates so far.
+    sighted: u64,
     /// Sightings refused because the table was full.
     refused: u64,
 }
@@ -74,7 +77,8 @@ impl Dialer {
     /// Takes a transport in.
     pub fn add_transport(&mut self, transport: TransportId, profile: TransportProfile) {
         let candidates = BTreeMap::new();
-        let entry = Transport { profile, candidates, links: BTreeSet::new(), refused: 0 };
+        let entry =
+            Transport { profile, candidates, links: BTreeSet::new(), sighted: 0, refused: 0 };
         self.transports.insert(transport, entry);
     }
 
@@ -104,12 +108,17 @@ impl Dialer {
             return;
         }
         // The higher address lets the lower one dial first; a beacon may delay, never prevent.
-        let wait = match address {
-            Some(address) if address < self.own => jitter(entropy, DIAL_DEFERENCE),
-            _ => Duration::ZERO,
+        let deference = entry.profile.dial_timeout / DIAL_DEFERENCE_PART;
+        let next_at = match address {
+            None => now,
+            Some(address) => entry.turn(address).unwrap_or_else(|| {
+                let defers = address < self.own;
+                now + if defers { jitter(entropy, deference) } else { Duration::ZERO }
+            }),
         };
         let configured = sighting.beacon.is_none();
-        let candidate = Candidate::new(address, configured, now + wait);
+        let candidate = Candidate::new(address, configured, entry.sighted, next_at);
+        entry.sighted += 1;
         entry.candidates.insert(sighting.endpoint, candidate);
     }
 
@@ -143,6 +152,8 @@ impl Dialer {
         let (endpoint, candidate) = entry.dialling(dial)?;
         let endpoint = endpoint.clone();
         candidate.on_failure(now, entropy, Failure::Ordinary);
+        let address = candidate.address;
+        entry.hasten(now, address);
         Some(endpoint)
     }
 
@@ -216,6 +227,7 @@ impl Dialer {
                 self.next_dial += 1;
                 if let Some(candidate) = entry.candidates.get_mut(&endpoint) {
                     candidate.phase = Phase::Dialling(dial);
+                    candidate.dialled_at = now;
                     candidate.deadline = now + entry.profile.dial_timeout;
                     let address = candidate.address;
                     entry.stagger(address, now + STAGGER);
@@ -286,7 +298,35 @@ impl Transport {
         dials < self.profile.dials_max && self.links.len() + dials < self.profile.links_max
     }
 
-    /// The idle candidate that has waited longest.
+    /// When another endpoint of a peer is due, if some of its endpoints are untried yet or being
+    /// tried: behind those.
+    fn turn(&self, address: Address) -> Option<Instant> {
+        let of_peer = self.candidates.values().filter(|c| c.address == Some(address));
+        of_peer
+            .filter_map(|candidate| match candidate.phase {
+                Phase::Idle { next_at } => (candidate.failures == 0).then_some(next_at),
+                Phase::Dialling(_) => Some(candidate.dialled_at + STAGGER),
+                Phase::Linked(_) | Phase::Never => None,
+            })
+            .max()
+    }
+
+    /// An endpoint failed before the next one's turn: that one need not wait.
+    fn hasten(&mut self, now: Instant, address: Option<Address>) {
+        let untried = self.candidates.values_mut().filter(|candidate| {
+            address.is_some() && candidate.address == address && candidate.failures == 0
+        });
+        let waiting = untried.filter_map(|candidate| match &mut candidate.phase {
+            Phase::Idle { next_at } => Some((candidate.order, next_at)),
+            _ => None,
+        });
+        if let Some((_, next_at)) = waiting.min_by_key(|(order, next_at)| (**next_at, *order)) {
+            *next_at = (*next_at).min(now);
+        }
+    }
+
+    /// The idle candidate that has waited longest; of equals, the one that failed least, then the
+    /// one sighted first.
     fn next(
         &self,
         now: Instant,
@@ -303,7 +343,7 @@ impl Transport {
                 _ => None,
             })
             .filter(|(_, _, candidate)| !linked(transport, &candidate.candidacy()))
-            .min_by_key(|(next_at, _, _)| *next_at)
+            .min_by_key(|(next_at, _, candidate)| (*next_at, candidate.failures, candidate.order))
             .map(|(_, endpoint, _)| endpoint.clone())
     }
 

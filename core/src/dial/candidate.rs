@@ -16,9 +16,12 @@ pub(super) struct Candidate {
     pub(super) address: Option<Address>,
     pub(super) peer: Option<PeerKey>,
     pub(super) configured: bool,
+    /// Its place among the sightings: a driver tells the most promising endpoint of a peer first.
+    pub(super) order: u64,
     pub(super) failures: u32,
     pub(super) phase: Phase,
-    /// While dialling: when to give up.
+    /// While dialling: since when, and when to give up.
+    pub(super) dialled_at: Instant,
     pub(super) deadline: Instant,
     /// When its link's handshake was done.
     up_since: Option<Instant>,
@@ -38,13 +41,20 @@ pub(super) enum Phase {
 }
 
 impl Candidate {
-    pub(super) fn new(address: Option<Address>, configured: bool, next_at: Instant) -> Self {
+    pub(super) fn new(
+        address: Option<Address>,
+        configured: bool,
+        order: u64,
+        next_at: Instant,
+    ) -> Self {
         Self {
             address,
             peer: None,
             configured,
+            order,
             failures: 0,
             phase: Phase::Idle { next_at },
+            dialled_at: next_at,
             deadline: next_at,
             up_since: None,
             lost: false,

@@ -71,8 +71,8 @@ fn the_lower_address_dials_at_once_and_the_higher_one_a_little_later() {
     high.sight(0, "b", Some([2; 8]));
     assert_eq!(high.poll(0), []);
     let at = high.next_timeout().unwrap();
-    assert!(at >= MS(200) && at <= MS(600), "{at:?}");
-    assert_eq!(high.poll(600), [dial(0, "b")]);
+    assert!(at >= Instant::from_micros(62_500) && at <= Instant::from_micros(187_500), "{at:?}");
+    assert_eq!(high.poll(188), [dial(0, "b")]);
 }
 
 #[test]
@@ -96,6 +96,44 @@ fn endpoints_of_one_peer_are_staggered_and_of_two_peers_are_not() {
     bench.dialer.handle_lost(LAN, &Endpoint::new("b"));
     assert_eq!(bench.poll(249), []);
     assert_eq!(bench.poll(250), [dial(2, "a2")]);
+}
+
+#[test]
+fn an_endpoint_sighted_during_a_dial_waits_its_turn_behind_it() {
+    let mut bench = Bench::new([1; 8]);
+    bench.sight(0, "z", Some([2; 8]));
+    assert_eq!(bench.poll(0), [dial(0, "z")]);
+    bench.sight(1, "a", Some([2; 8]));
+    bench.sight(2, "b", Some([2; 8]));
+    assert_eq!(bench.poll(249), []);
+    assert_eq!(bench.poll(250), [dial(1, "a")]);
+}
+
+#[test]
+fn endpoints_are_tried_in_the_order_of_their_sightings_by_either_side() {
+    for own in [[1; 8], [3; 8]] {
+        let mut bench = Bench::new(own);
+        for endpoint in ["c", "a", "b"] {
+            bench.sight(0, endpoint, Some([2; 8]));
+        }
+        let begin = bench.next_timeout().unwrap().as_micros() / 1_000 + 1;
+        assert_eq!(bench.poll(begin), [dial(0, "c")], "{own:?}");
+        assert_eq!(bench.poll(begin + 249), []);
+        assert_eq!(bench.poll(begin + 250), [dial(1, "a")]);
+    }
+}
+
+#[test]
+fn a_failure_lets_the_next_endpoint_begin_at_once() {
+    let mut bench = Bench::new([1; 8]);
+    for endpoint in ["c", "a", "b"] {
+        bench.sight(0, endpoint, Some([2; 8]));
+    }
+    assert_eq!(bench.poll(0), [dial(0, "c")]);
+    bench.dialer.handle_dial_failed(MS(10), &mut bench.entropy, LAN, DialId(0));
+    assert_eq!(bench.poll(10), [dial(1, "a")], "the next one, and that one alone");
+    assert_eq!(bench.poll(259), []);
+    assert_eq!(bench.poll(600), [dial(2, "b")], "before the one that failed");
 }
 
 #[test]
