@@ -36,7 +36,9 @@ pub use environment::Environment;
 pub use error::{ConfigError, Place, Problem, Problems};
 pub use network::NetworkConfig;
 pub use presence::PresenceConfig;
-pub use transports::{ConnectConfig, LanConfig, ListenConfig, TcpListenConfig, TransportsConfig};
+pub use transports::{
+    ConnectConfig, InterfacesConfig, LanConfig, ListenConfig, TcpListenConfig, TransportsConfig,
+};
 
 /// Everything a node can be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

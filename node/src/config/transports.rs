@@ -24,14 +24,41 @@ pub struct LanConfig {
     /// The TCP port to listen on; 0 lets the system choose, which is fine where multicast DNS
     /// tells it to others.
     pub port: u16,
-    /// The address to listen on; `::` is every address, IPv4 included.
+    /// The address to listen on; `::` is every address, IPv4 included. One address is shown over
+    /// multicast DNS on its own interface only, and one of loopback nowhere.
     pub listen_ip: IpAddr,
+    /// Where peers are looked for.
+    pub interfaces: InterfacesConfig,
 }
 
 impl Default for LanConfig {
     fn default() -> Self {
-        Self { enabled: true, mdns_enabled: true, port: 0, listen_ip: Ipv6Addr::UNSPECIFIED.into() }
+        Self {
+            enabled: true,
+            mdns_enabled: true,
+            port: 0,
+            listen_ip: Ipv6Addr::UNSPECIFIED.into(),
+            interfaces: InterfacesConfig::default(),
+        }
     }
+}
+
+/// The network interfaces on which this node shows itself over multicast DNS and looks for
+/// others. A `*` stands for any run of characters: `eth*`.
+///
+/// With both lists empty it is every interface that is up and has an address, but for loopback,
+/// point-to-point interfaces (VPN tunnels, modems), ports of a bridge, and the bridges that
+/// container engines and virtual machine monitors make for themselves (`docker0`, `virbr0`).
+///
+/// Links to `connect.tcp_servers`, and links that others make, may use any interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InterfacesConfig {
+    /// If not empty, these and no others, also those that are passed over by default; but never
+    /// loopback and point-to-point interfaces, where multicast DNS finds nobody.
+    pub allow: Vec<String>,
+    /// Never these, whatever `allow` says.
+    pub deny: Vec<String>,
 }
 
 /// Whom a node dials without having seen them.

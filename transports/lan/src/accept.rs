@@ -70,7 +70,7 @@ impl Accept {
             match accepted {
                 Err(error) if is_of_one_connection(&error) => continue,
                 Err(error) => {
-                    let wait = self.on_failure(&error, &mut back_off).await?;
+                    let wait = self.on_failure(&error, &mut back_off);
                     tokio::select! {
                         () = &mut shutdown => break,
                         () = sleep(wait) => continue,
@@ -87,7 +87,7 @@ impl Accept {
                 }
             }
             if back_off.take().is_some() {
-                self.conditions.set(self.part, None).await?;
+                self.conditions.set(self.part, None);
             }
         }
         drop(self.listener);
@@ -112,11 +112,7 @@ impl Accept {
         }
     }
 
-    async fn on_failure(
-        &self,
-        error: &io::Error,
-        back_off: &mut Option<Duration>,
-    ) -> Result<Duration, NodeGone> {
+    fn on_failure(&self, error: &io::Error, back_off: &mut Option<Duration>) -> Duration {
         let wait = back_off.map_or(BACK_OFF, |last| (2 * last).min(BACK_OFF_MAX));
         if back_off.replace(wait).is_none() {
             warn!(%error, "cannot accept connections");
@@ -125,9 +121,9 @@ impl Accept {
                  and connections, or raise the limit of open files for this program; trying again"
             );
             let condition = Condition::new(ConditionState::TemporarilyUnavailable, detail);
-            self.conditions.set(self.part, Some(condition)).await?;
+            self.conditions.set(self.part, Some(condition));
         }
-        Ok(wait)
+        wait
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hedgerow_driver::{Condition, NodeGone, Reports};
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 
 /// What may not work, the gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,50 +12,66 @@ pub(crate) enum Part {
     Listen,
     /// The accept loop of one listener.
     Accept(usize),
+    /// The interfaces that discovery may use.
+    Interfaces,
     /// Multicast DNS.
     Mdns,
 }
 
-/// Reports the condition whenever it changes: the gravest state, and what to do about all.
+type Failing = BTreeMap<Part, Condition>;
+
+/// What does not work right now.
 #[derive(Debug)]
 pub(crate) struct Conditions {
-    reports: Reports,
-    // Held while a report waits, so that reports leave in the order of the changes.
-    current: Mutex<Current>,
+    failing: watch::Sender<Failing>,
 }
 
-#[derive(Debug, Default)]
-struct Current {
-    failing: BTreeMap<Part, Condition>,
-    told: Option<Condition>,
+/// Tells the node of every change.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    failing: watch::Receiver<Failing>,
+    reports: Reports,
+}
+
+/// The conditions of a driver, and who reports them.
+pub(crate) fn conditions(reports: Reports) -> (Conditions, Reporter) {
+    let (sender, failing) = watch::channel(Failing::new());
+    (Conditions { failing: sender }, Reporter { failing, reports })
 }
 
 impl Conditions {
-    pub(crate) fn new(reports: Reports) -> Self {
-        Self { reports, current: Mutex::default() }
-    }
-
     /// A part does not work, or works again (`None`).
-    pub(crate) async fn set(
-        &self,
-        part: Part,
-        condition: Option<Condition>,
-    ) -> Result<(), NodeGone> {
-        let mut current = self.current.lock().await;
-        match condition {
-            Some(condition) => current.failing.insert(part, condition),
-            None => current.failing.remove(&part),
-        };
-        let whole = combine(&current.failing);
-        if current.told.as_ref() != Some(&whole) {
-            self.reports.condition(whole.clone()).await?;
-            current.told = Some(whole);
-        }
-        Ok(())
+    pub(crate) fn set(&self, part: Part, condition: Option<Condition>) {
+        self.failing.send_if_modified(|failing| {
+            let before = match condition {
+                Some(condition) => failing.insert(part, condition),
+                None => failing.remove(&part),
+            };
+            before.as_ref() != failing.get(&part)
+        });
     }
 }
 
-fn combine(failing: &BTreeMap<Part, Condition>) -> Condition {
+impl Reporter {
+    /// Reports the condition now and whenever it changes, until nobody can change it any more:
+    /// the gravest state, and what to do about all. What passes while the node is busy is not
+    /// told.
+    pub(crate) async fn run(mut self) -> Result<(), NodeGone> {
+        let mut told = None;
+        loop {
+            let whole = combine(&self.failing.borrow_and_update());
+            if told.as_ref() != Some(&whole) {
+                self.reports.condition(whole.clone()).await?;
+                told = Some(whole);
+            }
+            if self.failing.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn combine(failing: &Failing) -> Condition {
     let Some(gravest) = failing.values().next() else { return Condition::ok() };
     let details: Vec<&str> = failing.values().map(|condition| condition.detail.as_str()).collect();
     Condition::new(gravest.state, details.join("; "))
@@ -71,23 +87,27 @@ mod tests {
     async fn all_is_well_only_when_every_part_is() {
         let (slot, mut node) = NodeSlot::new();
         let (_commands, port) = connect(&slot, TransportId(0));
-        let conditions = Conditions::new(port.reports);
-        let mut told = async |part, condition| {
-            conditions.set(part, condition).await.unwrap();
-            match node.try_recv() {
-                Ok((_, Report::Event(TransportEvent::Condition(condition)))) => Some(condition),
-                _ => None,
-            }
+        let (conditions, reporter) = conditions(port.reports);
+        let reporter = tokio::spawn(reporter.run());
+        let mut told = async || match node.recv().await {
+            Some((_, Report::Event(TransportEvent::Condition(condition)))) => condition,
+            other => panic!("{other:?}"),
         };
         let mdns = Condition::new(ConditionState::MdnsFailure, "m");
         let listen = Condition::new(ConditionState::ListenFailure, "l");
 
-        assert_eq!(told(Part::Listen, None).await, Some(Condition::ok()));
-        assert_eq!(told(Part::Mdns, Some(mdns.clone())).await, Some(mdns.clone()));
-        assert_eq!(told(Part::Mdns, Some(mdns.clone())).await, None, "nothing changed");
-        let both = told(Part::Listen, Some(listen)).await.unwrap();
+        assert_eq!(told().await, Condition::ok());
+        conditions.set(Part::Mdns, Some(mdns.clone()));
+        assert_eq!(told().await, mdns);
+        conditions.set(Part::Mdns, Some(mdns.clone()));
+        conditions.set(Part::Listen, Some(listen));
+        let both = told().await;
         assert_eq!((both.state, both.detail.as_str()), (ConditionState::ListenFailure, "l; m"));
-        assert_eq!(told(Part::Listen, None).await, Some(mdns));
-        assert_eq!(told(Part::Mdns, None).await, Some(Condition::ok()));
+        conditions.set(Part::Listen, None);
+        assert_eq!(told().await, mdns);
+        conditions.set(Part::Mdns, None);
+        assert_eq!(told().await, Condition::ok());
+        drop(conditions);
+        assert_eq!(reporter.await.unwrap(), Ok(()));
     }
 }

@@ -1,239 +1,377 @@
 //! Finding others, and being found, by multicast DNS (RFC 6762, RFC 6763).
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hedgerow_driver::{Beacon, Condition, ConditionState, Endpoint, NodeGone, Reports};
-use mdns_sd::{DaemonEvent, ResolvedService, ScopedIp, ServiceEvent};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
-use tracing::{debug, warn};
+use hedgerow_driver::{Beacon, Condition, ConditionState, Endpoint, NodeGone, Reports, Sighting};
+use mdns_sd::{ResolvedService, ScopedIp};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{debug, info, warn};
 
 use crate::condition::{Conditions, Part};
-use crate::responder::Responder;
-use crate::seen::{Full, Seen};
+use crate::interface::InterfaceRules;
+use crate::responder::{Responder, Verifier};
+use crate::seen::{Full, Outbox, Seen, SegmentId};
+use crate::segment::{News, Segment};
+use crate::survey::{Interface, Survey, survey};
 use crate::{endpoint, txt};
 
-/// The wait before the responder is started again after it failed.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
-/// A new IPv6 address sends nothing until nobody else claims it (RFC 4862 section 5.4): up to
-/// 2 s, in which an announcement over it is lost. So the beacon is shown once more after this.
-const SETTLED_AFTER: Duration = Duration::from_secs(3);
+/// How often the interfaces are looked at.
+const SURVEY_EVERY: Duration = Duration::from_secs(1);
+/// The wait before multicast DNS is tried again on an interface where it failed.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// After an interruption, whoever is there is told again within this.
+const TOLD_AGAIN_WITHIN: Duration = Duration::from_secs(3);
+/// News that wait.
+const NEWS: usize = 64;
 
-/// Shows the node's beacon and reports those of others.
+/// Shows the node's beacon and reports those of others, on every interface that may be used.
 pub(crate) struct Discovery {
+    pub(crate) rules: InterfaceRules,
     /// Where the node listens; nothing to show without.
-    addresses: Vec<SocketAddr>,
-    reports: Reports,
-    conditions: Arc<Conditions>,
+    pub(crate) listening: watch::Receiver<Vec<SocketAddr>>,
+    /// Endpoints that did not answer a dial.
+    pub(crate) doubts: mpsc::Receiver<Endpoint>,
+    pub(crate) reports: Reports,
+    pub(crate) conditions: Arc<Conditions>,
     /// The first beacon lets it begin; when the sender is gone, it ends.
+    pub(crate) beacon: watch::Receiver<Option<Beacon>>,
+}
+
+/// What a segment is to discovery.
+struct Member {
+    interface: watch::Sender<Interface>,
+    verifier: Verifier,
+    /// Goodbyes were missed: when whoever was not told again is gone.
+    sweep_at: Option<Instant>,
+}
+
+/// Where multicast DNS does not work.
+struct Failure {
+    retry_at: Instant,
+    error: String,
+}
+
+struct Running {
+    rules: InterfaceRules,
+    listening: watch::Receiver<Vec<SocketAddr>>,
+    conditions: Arc<Conditions>,
     beacon: watch::Receiver<Option<Beacon>>,
     /// The own name now, and the one before: its goodbye may still be under way.
     own: [Option<String>; 2],
     seen: Seen,
-}
-
-/// Why it does not go on.
-enum Ended {
-    Shutdown,
-    NodeGone,
-    Failed(mdns_sd::Error),
-}
-
-impl From<NodeGone> for Ended {
-    fn from(_: NodeGone) -> Self {
-        Self::NodeGone
-    }
-}
-
-impl From<mdns_sd::Error> for Ended {
-    fn from(error: mdns_sd::Error) -> Self {
-        Self::Failed(error)
-    }
+    outbox: Outbox,
+    next_segment: u64,
+    segments: BTreeMap<SegmentId, Member>,
+    /// By the name of the interface.
+    failures: BTreeMap<String, Failure>,
+    news: mpsc::Sender<(SegmentId, News)>,
+    tasks: JoinSet<()>,
 }
 
 impl Discovery {
-    pub(crate) fn new(
-        addresses: Vec<SocketAddr>,
-        reports: Reports,
-        conditions: Arc<Conditions>,
-        beacon: watch::Receiver<Option<Beacon>>,
-    ) -> Self {
-        let (own, seen) = ([None, None], Seen::default());
-        Self { addresses, reports, conditions, beacon, own, seen }
-    }
-
-    /// Runs until the driver shuts down; a responder that fails is started again.
+    /// Runs until the driver shuts down.
     pub(crate) async fn run(mut self) -> Result<(), NodeGone> {
         if self.beacon.wait_for(Option::is_some).await.is_err() {
             return Ok(());
         }
-        loop {
-            let error = match self.with_responder().await {
-                Ended::Shutdown => return Ok(()),
-                Ended::NodeGone => return Err(NodeGone),
-                Ended::Failed(error) => error,
-            };
-            warn!(%error, "multicast DNS does not work");
-            self.conditions.set(Part::Mdns, Some(advice(&error))).await?;
-            self.lose_all().await?;
-            tokio::select! {
-                () = shutdown(self.beacon.clone()) => return Ok(()),
-                () = sleep(RETRY_AFTER) => {}
-            }
-        }
-    }
-
-    async fn with_responder(&mut self) -> Ended {
-        let mut responder = match Responder::start() {
-            Ok(responder) => responder,
-            Err(error) => return Ended::Failed(error),
+        let (news, mut heard) = mpsc::channel(NEWS);
+        let mut beacon = self.beacon.clone();
+        let mut running = Running {
+            rules: self.rules,
+            listening: self.listening,
+            conditions: self.conditions,
+            beacon: self.beacon,
+            own: [None, None],
+            seen: Seen::default(),
+            outbox: Outbox::default(),
+            next_segment: 0,
+            segments: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            news,
+            tasks: JoinSet::new(),
         };
-        let Err(ended) = self.follow(&mut responder).await;
-        responder.say_goodbye().await;
-        ended
-    }
-
-    /// Shows the beacon first and looks for others afterwards: so both ends know each other
-    /// after one round instead of two.
-    async fn follow(
-        &mut self,
-        responder: &mut Responder,
-    ) -> Result<std::convert::Infallible, Ended> {
-        self.show(responder).await?;
-        let mut events = responder.browse().await?;
-        let news = responder.monitor().await?;
-        self.conditions.set(Part::Mdns, None).await?;
-        let mut settled = pin!(sleep(SETTLED_AFTER));
-        let mut is_settled = false;
+        running.note_own_name();
+        let mut tick = interval(SURVEY_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let first = running.outbox.first();
             tokio::select! {
-                Ok(DaemonEvent::IpAdd(_)) = news.recv_async() => {
-                    settled.as_mut().reset(Instant::now() + SETTLED_AFTER);
-                    is_settled = false;
+                _ = tick.tick() => running.look_around(Instant::now()),
+                Some((segment, news)) = heard.recv() => running.on_news(segment, news),
+                Some(endpoint) = self.doubts.recv() => running.on_doubt(&endpoint),
+                Some(_) = running.tasks.join_next() => {}
+                told = tell(&self.reports, first.clone()), if first.is_some() => {
+                    told?;
+                    running.outbox.pop();
                 }
-                () = &mut settled, if !is_settled => {
-                    is_settled = true;
-                    self.show(responder).await?;
+                changed = beacon.changed() => match changed {
+                    Ok(()) => running.note_own_name(),
+                    Err(_) => break,
+                },
+            }
+        }
+        // The segments hear of it as well; their last news must not hold them up.
+        drop(heard);
+        while running.tasks.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// Tells the node one thing. Nothing is told when it is dropped before.
+async fn tell(reports: &Reports, what: Option<(Endpoint, Option<Beacon>)>) -> Result<(), NodeGone> {
+    match what {
+        Some((endpoint, Some(beacon))) => {
+            reports.sighted(Sighting { endpoint, beacon: Some(beacon) }).await
+        }
+        Some((endpoint, None)) => reports.lost(endpoint).await,
+        None => Ok(()),
+    }
+}
+
+impl Running {
+    fn note_own_name(&mut self) {
+        let label = self.beacon.borrow_and_update().map(|beacon| beacon.label());
+        if label.is_some() && self.own[0] != label {
+            self.own = [label, self.own[0].take()];
+        }
+    }
+
+    /// Interfaces come and go, and so do the segments on them.
+    fn look_around(&mut self, now: Instant) {
+        let survey = match survey(&self.rules) {
+            Ok(survey) => survey,
+            Err(error) => {
+                // What runs goes on.
+                debug!(%error, "cannot list the network interfaces");
+                return;
+            }
+        };
+        let gone: Vec<SegmentId> = self
+            .segments
+            .iter()
+            .filter_map(|(id, member)| {
+                let interface = member.interface.borrow();
+                let is_there = survey.usable.iter().any(|i| is_same(i, &interface));
+                (!is_there).then_some(*id)
+            })
+            .collect();
+        for id in gone {
+            self.end_segment(id);
+        }
+        self.failures.retain(|name, _| survey.usable.iter().any(|i| i.name == *name));
+        for interface in &survey.usable {
+            let member = self
+                .segments
+                .values()
+                .find(|member| is_same(interface, &member.interface.borrow()));
+            match member {
+                Some(member) => {
+                    member.interface.send_if_modified(|known| {
+                        let is_new = known != interface;
+                        known.clone_from(interface);
+                        is_new
+                    });
                 }
-                changed = self.beacon.changed() => match changed {
-                    Ok(()) => self.show(responder).await?,
-                    Err(_) => return Err(Ended::Shutdown),
-                },
-                event = events.recv_async() => match event {
-                    Ok(event) => self.on_event(event).await?,
-                    Err(_) => {
-                        // It was closed because it was read too slowly, and goodbyes may have
-                        // been missed. Whoever is there is seen again at once.
-                        debug!("the responder dropped events, starting over");
-                        self.lose_all().await?;
-                        events = responder.browse().await?;
-                    }
-                },
+                None => self.begin_segment(now, interface.clone()),
+            }
+        }
+        self.sweep(now);
+        self.conditions.set(Part::Interfaces, no_interface(&survey));
+        self.conditions.set(Part::Mdns, advice(&self.failures));
+    }
+
+    fn begin_segment(&mut self, now: Instant, interface: Interface) {
+        if self.failures.get(&interface.name).is_some_and(|failure| now < failure.retry_at) {
+            return;
+        }
+        let name = interface.name.clone();
+        let responder = match Responder::start(&interface) {
+            Ok(responder) => responder,
+            Err(error) => return self.on_failure(now, name, &error),
+        };
+        info!(interface = name, "looking for peers");
+        self.failures.remove(&name);
+        let id = SegmentId(self.next_segment);
+        self.next_segment += 1;
+        let verifier = responder.verifier();
+        let (sender, interface) = watch::channel(interface);
+        self.segments.insert(id, Member { interface: sender, verifier, sweep_at: None });
+        let segment = Segment {
+            id,
+            responder,
+            interface,
+            beacon: self.beacon.clone(),
+            listening: self.listening.clone(),
+            news: self.news.clone(),
+        };
+        self.tasks.spawn(segment.run());
+    }
+
+    fn end_segment(&mut self, id: SegmentId) {
+        if let Some(member) = self.segments.remove(&id) {
+            info!(interface = member.interface.borrow().name, "no more looking for peers");
+        }
+        for endpoint in self.seen.remove_segment(id) {
+            self.outbox.put(endpoint, None);
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        for (id, member) in &mut self.segments {
+            if member.sweep_at.is_some_and(|at| now >= at) {
+                member.sweep_at = None;
+                for endpoint in self.seen.sweep(*id) {
+                    self.outbox.put(endpoint, None);
+                }
             }
         }
     }
 
-    async fn show(&mut self, responder: &mut Responder) -> Result<(), mdns_sd::Error> {
-        let Some(beacon) = *self.beacon.borrow_and_update() else { return Ok(()) };
-        let label = beacon.label();
-        if self.own[0].as_ref() != Some(&label) {
-            self.own = [Some(label), self.own[0].take()];
-        }
-        responder.show(&beacon, &self.addresses).await
-    }
-
-    async fn on_event(&mut self, event: ServiceEvent) -> Result<(), NodeGone> {
-        match event {
-            ServiceEvent::ServiceResolved(service) => self.on_resolved(&service).await,
-            ServiceEvent::ServiceRemoved(_, name) => {
+    fn on_news(&mut self, id: SegmentId, news: News) {
+        let Some(member) = self.segments.get_mut(&id) else { return };
+        match news {
+            News::Resolved(service) => self.on_resolved(id, &service),
+            News::Removed(name) => {
                 debug!(name, "gone");
-                let lost = self.seen.remove(&name);
-                self.lose(lost).await
+                for endpoint in self.seen.remove(id, &name) {
+                    self.outbox.put(endpoint, None);
+                }
             }
-            _ => Ok(()),
+            News::Interrupted => {
+                member.sweep_at = Some(Instant::now() + TOLD_AGAIN_WITHIN);
+                self.seen.doubt(id);
+            }
+            News::Failed(error) => {
+                let name = member.interface.borrow().name.clone();
+                self.end_segment(id);
+                self.on_failure(Instant::now(), name, &error);
+                self.conditions.set(Part::Mdns, advice(&self.failures));
+            }
         }
     }
 
-    async fn on_resolved(&mut self, service: &ResolvedService) -> Result<(), NodeGone> {
+    fn on_resolved(&mut self, id: SegmentId, service: &ResolvedService) {
+        let Some(member) = self.segments.get(&id) else { return };
         let name = service.get_fullname();
         if self.is_own(name) {
-            return Ok(());
+            return;
         }
         let beacon = match txt::decode(|key| service.get_property_val_str(key)) {
             Ok(beacon) => beacon,
             Err(error) => {
                 debug!(name, %error, "not a beacon");
-                let lost = self.seen.remove(name);
-                return self.lose(lost).await;
+                for endpoint in self.seen.remove(id, name) {
+                    self.outbox.put(endpoint, None);
+                }
+                return;
             }
         };
-        let (changes, room) = self.seen.update(name, beacon, endpoints(service));
-        debug!(name, endpoints = changes.sighted.len(), lost = changes.lost.len(), "resolved");
+        let endpoints = endpoints(service, &member.interface.borrow());
+        let (changes, room) = self.seen.update(id, name, beacon, endpoints);
+        debug!(name, sighted = ?changes.sighted, lost = ?changes.lost, "resolved");
         if room == Err(Full) {
             warn!(name, "too many peers or addresses on this network, some are left out");
         }
-        for sighting in changes.sighted {
-            self.reports.sighted(sighting).await?;
+        self.outbox.extend(changes);
+    }
+
+    /// A dial found nobody. Is whoever was seen there still there?
+    fn on_doubt(&mut self, endpoint: &Endpoint) {
+        for (id, name) in self.seen.ask(Instant::now().into_std(), endpoint) {
+            if let Some(member) = self.segments.get(&id) {
+                debug!(name, %endpoint, "asking whether it is still there");
+                member.verifier.verify(name);
+            }
         }
-        self.lose(changes.lost).await
+    }
+
+    fn on_failure(&mut self, now: Instant, interface: String, error: &mdns_sd::Error) {
+        let error = error.to_string();
+        if self.failures.get(&interface).is_none_or(|known| known.error != error) {
+            warn!(interface, error, "multicast DNS does not work");
+        }
+        self.failures.insert(interface, Failure { retry_at: now + RETRY_AFTER, error });
     }
 
     fn is_own(&self, name: &str) -> bool {
         let label = name.split('.').next();
         self.own.iter().any(|own| own.is_some() && own.as_deref() == label)
     }
-
-    async fn lose(&self, endpoints: impl IntoIterator<Item = Endpoint>) -> Result<(), NodeGone> {
-        for endpoint in endpoints {
-            self.reports.lost(endpoint).await?;
-        }
-        Ok(())
-    }
-
-    async fn lose_all(&mut self) -> Result<(), NodeGone> {
-        let all = self.seen.clear();
-        self.lose(all).await
-    }
 }
 
-async fn shutdown(mut beacon: watch::Receiver<Option<Beacon>>) {
-    while beacon.changed().await.is_ok() {}
+fn is_same(one: &Interface, other: &Interface) -> bool {
+    (one.index, &one.name) == (other.index, &other.name)
 }
 
-fn advice(error: &mdns_sd::Error) -> Condition {
-    Condition::new(
+fn no_interface(survey: &Survey) -> Option<Condition> {
+    if !survey.usable.is_empty() {
+        return None;
+    }
+    let skipped: Vec<String> =
+        survey.skipped.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    let skipped = match skipped.is_empty() {
+        true => String::new(),
+        false => format!(", or allow one of those that are passed over ({})", skipped.join(", ")),
+    };
+    Some(Condition::new(
+        ConditionState::TemporarilyUnavailable,
+        format!(
+            "no network interface to find peers on: connect this machine to a network{skipped}; \
+             goes on by itself once there is one"
+        ),
+    ))
+}
+
+fn advice(failures: &BTreeMap<String, Failure>) -> Option<Condition> {
+    let (_, first) = failures.first_key_value()?;
+    let interfaces: Vec<&str> = failures.keys().map(String::as_str).collect();
+    Some(Condition::new(
         ConditionState::MdnsFailure,
         format!(
-            "peers on this network are not found by themselves, multicast DNS failed ({error}): \
-             let this program use UDP port 5353 beside others and send multicast, or configure \
-             the addresses of peers; trying again every {} s",
+            "peers on {} are not found by themselves, multicast DNS failed ({}): let this program \
+             use UDP port {} beside others and send multicast, or configure the addresses of \
+             peers; trying again every {} s",
+            interfaces.join(", "),
+            first.error,
+            mdns_sd::MDNS_PORT,
             RETRY_AFTER.as_secs()
         ),
-    )
+    ))
 }
 
-/// Where a service can be reached: IPv4 first, then routable IPv6, then link-local with the
-/// interface on which it was seen.
-fn endpoints(service: &ResolvedService) -> Vec<Endpoint> {
-    let mut addresses: Vec<(IpAddr, u32)> = service
+/// Where a service can be reached, the most promising first: IPv4, then routable IPv6, of the
+/// interface's own networks, then link-local, then what lies behind a router.
+fn endpoints(service: &ResolvedService, interface: &Interface) -> Vec<Endpoint> {
+    let mut addresses: Vec<(u8, IpAddr, u32)> = service
         .get_addresses()
         .iter()
         .map(|address| match address {
             ScopedIp::V6(v6) => (IpAddr::V6(*v6.addr()), v6.scope_id().index),
             other => (other.to_ip_addr(), 0),
         })
+        .map(|(ip, scope_id)| (rank(ip, interface), ip, scope_id))
         .collect();
-    addresses.sort_by_key(|(ip, scope_id)| {
-        let is_link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-        (is_link_local, *ip, *scope_id)
-    });
+    addresses.sort_unstable();
     addresses
         .into_iter()
-        .filter_map(|(ip, scope_id)| endpoint::of(ip, scope_id, service.get_port()))
+        .filter_map(|(_, ip, scope_id)| endpoint::of(ip, scope_id, service.get_port()))
         .collect()
+}
+
+fn rank(ip: IpAddr, interface: &Interface) -> u8 {
+    let is_link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    match (is_link_local, interface.reaches(ip), ip) {
+        (true, ..) => 2,
+        (false, true, IpAddr::V4(_)) => 0,
+        (false, true, IpAddr::V6(_)) => 1,
+        (false, false, IpAddr::V4(_)) => 3,
+        (false, false, IpAddr::V6(_)) => 4,
+    }
 }
 
 #[cfg(test)]
@@ -241,21 +379,51 @@ mod tests {
     use mdns_sd::ServiceInfo;
 
     use super::*;
+    use crate::interface::Skip;
     use crate::responder::SERVICE;
+    use crate::survey::Network;
 
-    #[test]
-    fn ipv4_comes_first_and_link_local_without_an_interface_never() {
-        let addresses = "fe80::1,2001:db8::1,192.168.1.7";
-        let service = ServiceInfo::new(SERVICE, "a", "a.local.", addresses, 4040, None).unwrap();
-        let endpoints = endpoints(&service.as_resolved_service());
-        let texts: Vec<&str> = endpoints.iter().map(Endpoint::as_str).collect();
-        assert_eq!(texts, ["192.168.1.7:4040", "[2001:db8::1]:4040"]);
+    fn interface() -> Interface {
+        let network = |ip: &str, prefix_bits| Network { ip: ip.parse().unwrap(), prefix_bits };
+        let networks = vec![network("192.168.1.1", 24), network("2001:db8::1", 64)];
+        Interface { index: 3, name: "eth0".to_owned(), networks }
     }
 
     #[test]
-    fn a_failure_says_what_to_do() {
-        let condition = advice(&mdns_sd::Error::DaemonShutdown);
+    fn neighbours_come_before_strangers_ipv4_first_and_link_local_without_a_scope_never() {
+        let addresses = "fe80::1,2001:db8:1::7,2001:db8::7,10.0.0.7,192.168.1.7";
+        let service = ServiceInfo::new(SERVICE, "a", "a.local.", addresses, 4040, None).unwrap();
+        let endpoints = endpoints(&service.as_resolved_service(), &interface());
+        let texts: Vec<&str> = endpoints.iter().map(Endpoint::as_str).collect();
+        let expected =
+            ["192.168.1.7:4040", "[2001:db8::7]:4040", "10.0.0.7:4040", "[2001:db8:1::7]:4040"];
+        assert_eq!(texts, expected);
+        let link_local = rank("fe80::1".parse().unwrap(), &interface());
+        assert!(link_local > rank("2001:db8::7".parse().unwrap(), &interface()));
+        assert!(link_local < rank("10.0.0.7".parse().unwrap(), &interface()));
+    }
+
+    #[test]
+    fn a_failure_says_where_and_what_to_do() {
+        let failure = Failure { retry_at: Instant::now(), error: "in use".to_owned() };
+        let condition = advice(&BTreeMap::from([("eth0".to_owned(), failure)])).unwrap();
         assert_eq!(condition.state, ConditionState::MdnsFailure);
-        assert!(condition.detail.contains("5353") && condition.detail.contains("configure"));
+        for word in ["eth0", "in use", "5353", "configure"] {
+            assert!(condition.detail.contains(word), "{}", condition.detail);
+        }
+        assert_eq!(advice(&BTreeMap::new()), None);
+    }
+
+    #[test]
+    fn no_interface_is_a_condition_that_names_those_that_were_passed_over() {
+        let skipped = vec![("docker0".to_owned(), Skip::MadeForGuests)];
+        let condition = no_interface(&Survey { usable: vec![], skipped }).unwrap();
+        assert_eq!(condition.state, ConditionState::TemporarilyUnavailable);
+        assert!(condition.detail.contains("allow one of"), "{}", condition.detail);
+        assert!(condition.detail.contains("docker0: made for containers"), "{}", condition.detail);
+        let usable = vec![interface()];
+        assert_eq!(no_interface(&Survey { usable, skipped: vec![] }), None);
+        let none = no_interface(&Survey::default()).unwrap();
+        assert!(!none.detail.contains("passed over"), "{}", none.detail);
     }
 }

@@ -21,18 +21,24 @@ mod condition;
 mod dial;
 mod discovery;
 mod endpoint;
+mod interface;
 mod link;
 mod listen;
+mod listeners;
 mod responder;
 mod run;
 mod seen;
+mod segment;
 mod socket;
+mod survey;
 mod txt;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hedgerow_driver::{ConnectionType, Driver, DriverFuture, Port, TransportProfile};
+
+pub use interface::InterfaceRules;
 
 /// Links at once. The core tells a newcomer beyond it `AtCapacity`.
 const LINKS_MAX: usize = 64;
@@ -46,6 +52,8 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct LanConfig {
     /// Find others, and be found, by multicast DNS.
     pub mdns_enabled: bool,
+    /// Where multicast DNS may be used.
+    pub interfaces: InterfaceRules,
     /// Accept links.
     pub listen: bool,
     /// The port to listen on; 0 for any that is free.
@@ -65,8 +73,8 @@ pub struct Lan {
 }
 
 impl Lan {
-    /// Binds the listeners. What could not be bound becomes the condition `ListenFailure` once
-    /// the driver runs; dialling works all the same.
+    /// Binds the listeners. What could not be bound becomes the condition `ListenFailure` while
+    /// the driver runs, and is tried again; dialling works all the same.
     #[must_use]
     pub fn bind(config: LanConfig) -> Self {
         let bound = if config.listen {

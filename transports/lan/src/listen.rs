@@ -18,25 +18,46 @@ pub(crate) struct Bound {
     /// One for each family, non-blocking.
     pub(crate) listeners: Vec<TcpListener>,
     /// The listeners that are missing.
-    failures: Vec<(SocketAddr, io::Error)>,
+    pub(crate) missing: Missing,
 }
 
-impl Bound {
-    /// What to tell the user, if anything is missing.
-    pub(crate) fn condition(&self) -> Option<Condition> {
-        if self.failures.is_empty() {
+/// Listeners that could not be bound, and why.
+#[derive(Debug, Default)]
+pub(crate) struct Missing(Vec<(SocketAddr, io::Error)>);
+
+impl Missing {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Tries to bind them once more; those that work now are not missing any more.
+    pub(crate) fn retry(&mut self) -> Vec<TcpListener> {
+        let mut found = Vec::new();
+        let missing = self.0.drain(..).map(|(address, _)| address).collect::<Vec<_>>();
+        for address in missing {
+            match open(address) {
+                Ok(listener) => found.push(listener),
+                Err(error) => self.0.push((address, error)),
+            }
+        }
+        found
+    }
+
+    /// What to tell the user, if anything is missing while `others` listen.
+    pub(crate) fn condition(&self, others: usize) -> Option<Condition> {
+        if self.0.is_empty() {
             return None;
         }
         let failures: Vec<String> =
-            self.failures.iter().map(|(address, error)| advice(*address, error)).collect();
-        let rest = if self.listeners.is_empty() {
+            self.0.iter().map(|(address, error)| advice(*address, error)).collect();
+        let rest = if others == 0 {
             "nobody can connect to this node, but it can still connect to others"
         } else {
             "the other address family still accepts connections"
         };
         Some(Condition::new(
             ConditionState::ListenFailure,
-            format!("{}; {rest}", failures.join("; ")),
+            format!("{}; {rest}; trying again", failures.join("; ")),
         ))
     }
 }
@@ -70,7 +91,7 @@ pub(crate) fn bind(ip: Option<IpAddr>, port: u16) -> Bound {
     for _ in 0..FREE_PORTS_TRIED {
         bound = bind_both(port);
         let taken = |(_, error): &(_, io::Error)| error.kind() == io::ErrorKind::AddrInUse;
-        if port != 0 || !bound.failures.iter().any(taken) {
+        if port != 0 || !bound.missing.0.iter().any(taken) {
             break;
         }
     }
@@ -85,7 +106,7 @@ fn bind_both(port: u16) -> Bound {
     bound.add(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
     if !bound.listeners.is_empty() {
         // A machine without IPv6 is not a failure.
-        bound.failures.retain(|(_, error)| !is_family_missing(error));
+        bound.missing.0.retain(|(_, error)| !is_family_missing(error));
     }
     bound
 }
@@ -103,7 +124,7 @@ impl Bound {
     fn add(&mut self, address: SocketAddr) {
         match open(address) {
             Ok(listener) => self.listeners.push(listener),
-            Err(error) => self.failures.push((address, error)),
+            Err(error) => self.missing.0.push((address, error)),
         }
     }
 }
@@ -132,26 +153,32 @@ mod tests {
         let ports: Vec<u16> =
             bound.listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         assert!(!ports.is_empty() && ports.iter().all(|port| *port == ports[0] && *port != 0));
-        assert_eq!(bound.condition(), None);
+        assert_eq!(bound.missing.condition(2), None);
     }
 
     #[test]
     fn a_port_in_use_is_a_condition_that_says_what_to_do() {
         let first = bind(Some(Ipv4Addr::LOCALHOST.into()), 0);
         let port = first.listeners[0].local_addr().unwrap().port();
-        let second = bind(Some(Ipv4Addr::LOCALHOST.into()), port);
+        let mut second = bind(Some(Ipv4Addr::LOCALHOST.into()), port);
         assert!(second.listeners.is_empty());
-        let condition = second.condition().unwrap();
+        let condition = second.missing.condition(0).unwrap();
         assert_eq!(condition.state, ConditionState::ListenFailure);
         assert!(condition.detail.contains(&port.to_string()), "{}", condition.detail);
         assert!(condition.detail.contains("another port"), "{}", condition.detail);
+
+        assert!(second.missing.retry().is_empty());
+        assert!(second.missing.condition(0).is_some());
+        drop(first);
+        assert_eq!(second.missing.retry().len(), 1);
+        assert_eq!(second.missing.condition(1), None);
     }
 
     #[test]
     fn one_family_whose_port_is_taken_is_told() {
         let taken = bind(Some(Ipv4Addr::UNSPECIFIED.into()), 0);
         let port = taken.listeners[0].local_addr().unwrap().port();
-        let condition = bind(None, port).condition().unwrap();
+        let condition = bind(None, port).missing.condition(1).unwrap();
         assert!(condition.detail.contains(&format!("0.0.0.0:{port}")), "{}", condition.detail);
     }
 }

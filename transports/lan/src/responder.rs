@@ -1,28 +1,37 @@
-//! The multicast DNS responder: a thread of mdns-sd that ends with this value.
+//! The multicast DNS responder of one interface: a thread of mdns-sd that ends with this value.
+//!
+//! One for each interface, because mdns-sd would tell the link-local addresses of all interfaces
+//! on each of them: their networks have the same number.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use hedgerow_driver::Beacon;
 use mdns_sd::{
-    DaemonEvent, Error, IfKind, MDNS_PORT, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo,
+    Error, IfKind, IfPredicate, MDNS_PORT, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::{sleep, timeout};
 
+use crate::survey::{Interface, is_ready};
 use crate::txt;
 
 /// The service type of every Hedgerow node.
 pub(crate) const SERVICE: &str = "_hedgerow._tcp.local.";
 
-/// New interfaces and addresses are noticed after this many seconds instead of 5.
+/// New addresses are noticed after this many seconds instead of 5.
 const IP_CHECK_INTERVAL_S: u32 = 1;
+/// Whoever does not answer two questions, one second apart, within this is gone.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// How long the goodbye may take.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
 /// A full command queue is tried again.
 const QUEUE_TRIES: usize = 25;
 const QUEUE_WAIT: Duration = Duration::from_millis(20);
+
+const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
 
 /// A running responder.
 pub(crate) struct Responder {
@@ -31,14 +40,42 @@ pub(crate) struct Responder {
     shown: Option<String>,
 }
 
+/// Asks a responder whether somebody is still there.
+pub(crate) struct Verifier(ServiceDaemon);
+
+impl Verifier {
+    /// An instance that does not answer soon will be reported as removed. A responder that is too
+    /// busy does not ask.
+    pub(crate) fn verify(&self, name: String) {
+        let _ = self.0.verify(name, ANSWER_WITHIN);
+    }
+}
+
 impl Responder {
     /// Starts the thread.
-    pub(crate) fn start() -> Result<Self, Error> {
-        check_port().map_err(|error| Error::Msg(format!("UDP port {MDNS_PORT}: {error}")))?;
+    pub(crate) fn start(interface: &Interface) -> Result<Self, Error> {
+        let failed = |what: &str, error: io::Error| Error::Msg(format!("{what}: {error}"));
+        check_port().map_err(|error| failed(&format!("UDP port {MDNS_PORT}"), error))?;
+        check_multicast(interface).map_err(|error| failed("sending multicast", error))?;
         let daemon = ServiceDaemon::new()?;
+        let (name, index) = (interface.name.clone(), interface.index);
         let responder = Self { daemon, shown: None };
+        // An address that is not ready would be told, and asked from, in vain and only once.
+        let is_usable = move |address: &if_addrs::Interface| {
+            address.name == name
+                && address.index == Some(index)
+                && !address.is_loopback()
+                && is_ready(address.ip(), index)
+        };
+        responder.daemon.disable_interface(IfKind::All)?;
+        let usable = IfKind::Predicate(IfPredicate::new(is_usable));
+        responder.daemon.enable_interface(usable)?;
         responder.daemon.set_ip_check_interval(IP_CHECK_INTERVAL_S)?;
         Ok(responder)
+    }
+
+    pub(crate) fn verifier(&self) -> Verifier {
+        Verifier(self.daemon.clone())
     }
 
     /// Shows a beacon in place of the one before. Without an address, there is nothing to show.
@@ -46,11 +83,15 @@ impl Responder {
         &mut self,
         beacon: &Beacon,
         listening: &[SocketAddr],
+        interface: &Interface,
     ) -> Result<(), Error> {
-        let Some(service) = service(beacon, listening)? else { return Ok(()) };
-        let name = service.get_fullname().to_owned();
-        queued(|| self.daemon.register(service.clone())).await?;
-        if let Some(old) = self.shown.replace(name.clone()).filter(|old| *old != name) {
+        let service = service(beacon, listening, interface)?;
+        let name = service.as_ref().map(|service| service.get_fullname().to_owned());
+        if let Some(service) = service {
+            queued(|| self.daemon.register(service.clone())).await?;
+        }
+        let old = std::mem::replace(&mut self.shown, name);
+        if let Some(old) = old.filter(|old| Some(old) != self.shown.as_ref()) {
             queued(|| self.daemon.unregister(&old)).await?;
         }
         Ok(())
@@ -59,11 +100,6 @@ impl Responder {
     /// Looks for others. Whom it knows already, it tells at once.
     pub(crate) async fn browse(&self) -> Result<Receiver<ServiceEvent>, Error> {
         queued(|| self.daemon.browse(SERVICE)).await
-    }
-
-    /// What changes on this machine from now on.
-    pub(crate) async fn monitor(&self) -> Result<Receiver<DaemonEvent>, Error> {
-        queued(|| self.daemon.monitor()).await
     }
 
     /// Says goodbye and ends the thread.
@@ -118,13 +154,48 @@ fn check_port() -> io::Result<()> {
         .or_else(|error| bind((Ipv6Addr::UNSPECIFIED, MDNS_PORT).into()).map_err(|_| error))
 }
 
-/// What to show of a node that listens there; `None` if it does not listen.
-fn service(beacon: &Beacon, listening: &[SocketAddr]) -> Result<Option<ServiceInfo>, Error> {
+/// mdns-sd says nothing when a firewall or the system's permissions stop what it sends, either.
+/// An empty query tells; one address family is enough.
+fn check_multicast(interface: &Interface) -> io::Result<()> {
+    let mut outcome = Err(io::ErrorKind::AddrNotAvailable.into());
+    for network in &interface.networks {
+        outcome = send_nothing(network.ip, interface.index);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+fn send_nothing(from: IpAddr, index: u32) -> io::Result<()> {
+    let empty_query = [0; 12];
+    let (from, to): (SocketAddr, SocketAddr) = match from {
+        IpAddr::V4(ip) => ((ip, 0).into(), (GROUP_V4, MDNS_PORT).into()),
+        IpAddr::V6(ip) => (
+            SocketAddrV6::new(ip, 0, 0, index).into(),
+            SocketAddrV6::new(GROUP_V6, MDNS_PORT, 0, index).into(),
+        ),
+    };
+    let socket = Socket::new(Domain::for_address(from), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.bind(&from.into())?;
+    match from.ip() {
+        IpAddr::V4(ip) => socket.set_multicast_if_v4(&ip)?,
+        IpAddr::V6(_) => socket.set_multicast_if_v6(index)?,
+    }
+    socket.send_to(&empty_query, &to.into()).map(|_| ())
+}
+
+/// What to show on an interface of a node that listens there; `None` if it does not listen there.
+fn service(
+    beacon: &Beacon,
+    listening: &[SocketAddr],
+    interface: &Interface,
+) -> Result<Option<ServiceInfo>, Error> {
     let Some(first) = listening.first() else { return Ok(None) };
     let label = beacon.label();
     let host = format!("{label}.local.");
     let record = txt::encode(beacon);
-    let new = |ips: &[std::net::IpAddr]| {
+    let new = |ips: &[IpAddr]| {
         ServiceInfo::new(SERVICE, &label, &host, ips, first.port(), record.as_slice())
     };
     let mut service = if first.ip().is_unspecified() {
@@ -135,8 +206,10 @@ fn service(beacon: &Beacon, listening: &[SocketAddr]) -> Result<Option<ServiceIn
         };
         service.set_interfaces(listening.iter().map(family).collect());
         service
-    } else {
+    } else if interface.has(first.ip()) {
         new(&[first.ip()])?
+    } else {
+        return Ok(None);
     };
     // The name comes from the node's key: nobody else has it.
     service.set_requires_probe(false);
@@ -149,6 +222,7 @@ mod tests {
     use hedgerow_driver::BeaconIdentity;
 
     use super::*;
+    use crate::survey::Network;
 
     fn beacon() -> Beacon {
         let address = Address::from_bytes([1, 2, 3, 4, 5, 6, 7, 8]);
@@ -158,7 +232,9 @@ mod tests {
 
     fn shown(listening: &[&str]) -> Option<ServiceInfo> {
         let listening: Vec<SocketAddr> = listening.iter().map(|a| a.parse().unwrap()).collect();
-        service(&beacon(), &listening).unwrap()
+        let networks = vec![Network { ip: [192, 168, 1, 7].into(), prefix_bits: 24 }];
+        let interface = Interface { index: 2, name: "eth0".to_owned(), networks };
+        service(&beacon(), &listening, &interface).unwrap()
     }
 
     #[test]
@@ -172,10 +248,12 @@ mod tests {
     }
 
     #[test]
-    fn one_address_is_shown_alone() {
+    fn one_address_is_shown_alone_and_only_where_it_is() {
         let service = shown(&["192.168.1.7:4040"]).unwrap();
         assert!(!service.is_addr_auto());
         assert_eq!(service.get_addresses().len(), 1);
+        assert!(shown(&["192.168.2.7:4040"]).is_none(), "of another interface");
+        assert!(shown(&["127.0.0.1:4040"]).is_none(), "nobody else reaches loopback");
     }
 
     #[test]

@@ -2,27 +2,31 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hedgerow_driver::{
     Beacon, DialFailure, DialId, DriverError, Endpoint, LinkOrigin, NodeGone, Port, Reports,
     Sighting, TransportCommand,
 };
-use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tracing::warn;
 
 use crate::Lan;
-use crate::accept::Accept;
-use crate::condition::{Conditions, Part};
+use crate::condition::conditions;
 use crate::dial::dial;
 use crate::discovery::Discovery;
 use crate::link::Links;
+use crate::listeners::listeners;
 
 /// How long the tasks may take to say goodbye.
 const SHUTDOWN_WITHIN: Duration = Duration::from_millis(800);
+/// A neighbour answers a dial within milliseconds. One that was silent for so long may be gone,
+/// even if the dial was cancelled.
+const SILENCE: Duration = Duration::from_secs(1);
+/// Endpoints that may be gone and wait to be asked for; the rest is asked for at the next dial.
+const DOUBTS: usize = 64;
 
 /// Runs the driver until the node shuts down.
 pub(crate) async fn run(lan: Lan, mut port: Port) -> Result<(), DriverError> {
@@ -56,49 +60,40 @@ struct Running {
     dials: HashMap<DialId, oneshot::Sender<()>>,
     /// Dropping it shuts the accept loops and the discovery down.
     beacon: watch::Sender<Option<Beacon>>,
+    /// Endpoints that did not answer, for discovery.
+    doubts: mpsc::Sender<Endpoint>,
     tasks: JoinSet<Result<(), NodeGone>>,
 }
 
 impl Running {
     fn start(lan: Lan, reports: Reports) -> Result<Self, DriverError> {
         let links = Arc::new(Links::new(reports.clone()));
-        let conditions = Arc::new(Conditions::new(reports.clone()));
+        let (conditions, reporter) = conditions(reports.clone());
+        let conditions = Arc::new(conditions);
         let (beacon, beacons) = watch::channel(None);
+        let (doubts, doubted) = mpsc::channel(DOUBTS);
         let mut tasks = JoinSet::new();
 
-        let listen_condition = lan.bound.condition();
-        if let Some(condition) = &listen_condition {
-            warn!(detail = %condition.detail, "not every listener works");
-        }
-        tasks.spawn(announce(
-            reports.clone(),
-            Arc::clone(&conditions),
-            listen_condition,
-            lan.config.peers.clone(),
-        ));
+        let (listeners, missing) =
+            listeners(lan.bound, Arc::clone(&links), Arc::clone(&conditions), beacons.clone())
+                .map_err(|error| {
+                    DriverError::with_source("the runtime does not take the listener", error)
+                })?;
         if lan.config.mdns_enabled {
-            let discovery = Discovery::new(
-                lan.listen_addresses(),
-                reports.clone(),
-                Arc::clone(&conditions),
-                beacons.clone(),
-            );
+            let discovery = Discovery {
+                rules: lan.config.interfaces,
+                listening: listeners.listening.subscribe(),
+                doubts: doubted,
+                reports: reports.clone(),
+                conditions,
+                beacon: beacons,
+            };
             tasks.spawn(discovery.run());
         }
-        for (index, listener) in lan.bound.listeners.into_iter().enumerate() {
-            let listener = TcpListener::from_std(listener).map_err(|error| {
-                DriverError::with_source("the runtime does not take the listener", error)
-            })?;
-            let accept = Accept {
-                listener,
-                part: Part::Accept(index),
-                links: Arc::clone(&links),
-                conditions: Arc::clone(&conditions),
-                beacon: beacons.clone(),
-            };
-            tasks.spawn(accept.run());
-        }
-        Ok(Self { reports, links, dials: HashMap::new(), beacon, tasks })
+        tasks.spawn(listeners.run(missing));
+        tasks.spawn(reporter.run());
+        tasks.spawn(sight(reports.clone(), lan.config.peers));
+        Ok(Self { reports, links, dials: HashMap::new(), beacon, doubts, tasks })
     }
 
     fn handle_command(&mut self, command: TransportCommand) {
@@ -117,6 +112,7 @@ impl Running {
         let (cancel, cancelled) = oneshot::channel();
         self.dials.insert(number, cancel);
         let (reports, links) = (self.reports.clone(), Arc::clone(&self.links));
+        let (doubts, began) = (self.doubts.clone(), Instant::now());
         self.tasks.spawn(async move {
             let connected = tokio::select! {
                 biased;
@@ -125,7 +121,12 @@ impl Running {
             };
             match connected {
                 Ok(stream) => links.carry(stream, LinkOrigin::Dialled(number), endpoint).await,
-                Err(reason) => reports.dial_failed(number, reason).await,
+                Err(reason) => {
+                    if is_doubt(&reason, began.elapsed()) {
+                        let _ = doubts.try_send(endpoint);
+                    }
+                    reports.dial_failed(number, reason).await
+                }
             }
         });
     }
@@ -143,14 +144,17 @@ impl Running {
     }
 }
 
-/// What is known before anything happens: the condition, and the configured peers.
-async fn announce(
-    reports: Reports,
-    conditions: Arc<Conditions>,
-    listen: Option<hedgerow_driver::Condition>,
-    peers: Vec<String>,
-) -> Result<(), NodeGone> {
-    conditions.set(Part::Listen, listen).await?;
+/// Whether a dial's end speaks against whoever was seen there.
+fn is_doubt(reason: &DialFailure, after: Duration) -> bool {
+    match reason {
+        DialFailure::Refused | DialFailure::Unreachable | DialFailure::TimedOut => true,
+        DialFailure::Cancelled => after >= SILENCE,
+        _ => false,
+    }
+}
+
+/// Reports the configured peers.
+async fn sight(reports: Reports, peers: Vec<String>) -> Result<(), NodeGone> {
     for peer in peers {
         reports.sighted(Sighting { endpoint: Endpoint::new(&peer), beacon: None }).await?;
     }

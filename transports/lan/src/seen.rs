@@ -1,6 +1,7 @@
 //! Who was seen where, as far as the core was told.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use hedgerow_driver::{Beacon, Endpoint, Sighting};
 
@@ -8,14 +9,31 @@ use hedgerow_driver::{Beacon, Endpoint, Sighting};
 const INSTANCES_MAX: usize = 512;
 /// Endpoints of one instance.
 const ENDPOINTS_MAX: usize = 16;
+/// An instance is not asked for again before this.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+
+/// The number of a segment, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SegmentId(pub(crate) u64);
+
+/// An instance on a segment: the same one on two segments may have other addresses.
+type Key = (SegmentId, String);
 
 /// The endpoints of each instance.
 ///
-/// Two instances may show the same endpoint for a while, when a peer takes a new name; it is
-/// lost when the last of both is gone.
+/// Two instances may show the same endpoint, when a peer takes a new name or when two segments
+/// are one; it is lost when the last of both is gone.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    instances: HashMap<String, BTreeSet<Endpoint>>,
+    instances: HashMap<Key, Instance>,
+}
+
+#[derive(Debug, Default)]
+struct Instance {
+    endpoints: BTreeSet<Endpoint>,
+    /// It may have left unheard.
+    is_doubted: bool,
+    asked_at: Option<Instant>,
 }
 
 /// What to report.
@@ -30,22 +48,25 @@ pub(crate) struct Changes {
 pub(crate) struct Full;
 
 impl Seen {
-    /// An instance is where `endpoints` say, and nowhere else. What is beyond the limits is left
-    /// out.
+    /// An instance is where `endpoints` say, and nowhere else on its segment. What is beyond the
+    /// limits is left out.
     pub(crate) fn update(
         &mut self,
-        instance: &str,
+        segment: SegmentId,
+        name: &str,
         beacon: Beacon,
         mut endpoints: Vec<Endpoint>,
     ) -> (Changes, Result<(), Full>) {
-        let known = self.instances.contains_key(instance);
-        if !known && self.instances.len() >= INSTANCES_MAX {
+        let key = (segment, name.to_owned());
+        if !self.instances.contains_key(&key) && self.instances.len() >= INSTANCES_MAX {
             return (Changes::default(), Err(Full));
         }
         let room = if endpoints.len() > ENDPOINTS_MAX { Err(Full) } else { Ok(()) };
         endpoints.truncate(ENDPOINTS_MAX);
-        let now: BTreeSet<Endpoint> = endpoints.iter().cloned().collect();
-        let before = self.instances.insert(instance.to_owned(), now).unwrap_or_default();
+        let instance = self.instances.entry(key).or_default();
+        instance.is_doubted = false;
+        let now = endpoints.iter().cloned().collect();
+        let before = std::mem::replace(&mut instance.endpoints, now);
         let sighted = endpoints
             .into_iter()
             .map(|endpoint| Sighting { endpoint, beacon: Some(beacon) })
@@ -53,21 +74,95 @@ impl Seen {
         (Changes { sighted, lost: self.without(before) }, room)
     }
 
-    /// An instance is gone.
-    pub(crate) fn remove(&mut self, instance: &str) -> Vec<Endpoint> {
-        let before = self.instances.remove(instance).unwrap_or_default();
-        self.without(before)
+    /// An instance is gone from a segment.
+    pub(crate) fn remove(&mut self, segment: SegmentId, name: &str) -> Vec<Endpoint> {
+        let before = self.instances.remove(&(segment, name.to_owned())).unwrap_or_default();
+        self.without(before.endpoints)
     }
 
-    /// Nothing is known any more.
-    pub(crate) fn clear(&mut self) -> BTreeSet<Endpoint> {
-        self.instances.drain().flat_map(|(_, endpoints)| endpoints).collect()
+    /// A segment is gone, with everybody on it.
+    pub(crate) fn remove_segment(&mut self, segment: SegmentId) -> Vec<Endpoint> {
+        self.remove_all(|(of, _), _| *of == segment)
+    }
+
+    /// Goodbyes on a segment may have been missed: whoever does not show again is gone.
+    pub(crate) fn doubt(&mut self, segment: SegmentId) {
+        for ((of, _), instance) in &mut self.instances {
+            instance.is_doubted |= *of == segment;
+        }
+    }
+
+    /// Whoever was doubted on a segment and did not show again is gone.
+    pub(crate) fn sweep(&mut self, segment: SegmentId) -> Vec<Endpoint> {
+        self.remove_all(|(of, _), instance| *of == segment && instance.is_doubted)
+    }
+
+    /// The instances that show an endpoint and were not asked for lately.
+    pub(crate) fn ask(&mut self, now: Instant, endpoint: &Endpoint) -> Vec<Key> {
+        let mut due = Vec::new();
+        for (key, instance) in &mut self.instances {
+            let is_asked = instance.asked_at.is_some_and(|at| now.duration_since(at) < ASK_EVERY);
+            if instance.endpoints.contains(endpoint) && !is_asked {
+                instance.asked_at = Some(now);
+                due.push(key.clone());
+            }
+        }
+        due
+    }
+
+    fn remove_all(&mut self, is_gone: impl Fn(&Key, &Instance) -> bool) -> Vec<Endpoint> {
+        let gone = self.instances.extract_if(|key, instance| is_gone(key, instance));
+        let endpoints = gone.flat_map(|(_, instance)| instance.endpoints).collect();
+        self.without(endpoints)
     }
 
     /// Those that no instance has now.
     fn without(&self, endpoints: BTreeSet<Endpoint>) -> Vec<Endpoint> {
-        let is_shown = |endpoint: &Endpoint| self.instances.values().any(|e| e.contains(endpoint));
+        let is_shown =
+            |endpoint: &Endpoint| self.instances.values().any(|i| i.endpoints.contains(endpoint));
         endpoints.into_iter().filter(|endpoint| !is_shown(endpoint)).collect()
+    }
+}
+
+/// What the node is to be told, in order, one entry an endpoint: while the node is busy, only the
+/// newest about each endpoint is kept. So what discovery hears never waits for the node, and the
+/// queue is bounded by what was seen.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    next: u64,
+    places: HashMap<Endpoint, u64>,
+    entries: BTreeMap<u64, (Endpoint, Option<Beacon>)>,
+}
+
+impl Outbox {
+    /// Somebody shows a beacon at an endpoint, or nobody does any more.
+    pub(crate) fn put(&mut self, endpoint: Endpoint, beacon: Option<Beacon>) {
+        let place = *self.places.entry(endpoint.clone()).or_insert_with(|| {
+            self.next += 1;
+            self.next
+        });
+        self.entries.insert(place, (endpoint, beacon));
+    }
+
+    pub(crate) fn extend(&mut self, changes: Changes) {
+        for Sighting { endpoint, beacon } in changes.sighted {
+            self.put(endpoint, beacon);
+        }
+        for endpoint in changes.lost {
+            self.put(endpoint, None);
+        }
+    }
+
+    /// What is to be told next.
+    pub(crate) fn first(&self) -> Option<(Endpoint, Option<Beacon>)> {
+        self.entries.first_key_value().map(|(_, entry)| entry.clone())
+    }
+
+    /// It was told.
+    pub(crate) fn pop(&mut self) {
+        if let Some((_, (endpoint, _))) = self.entries.pop_first() {
+            self.places.remove(&endpoint);
+        }
     }
 }
 
@@ -77,6 +172,9 @@ mod tests {
     use hedgerow_driver::BeaconIdentity;
 
     use super::*;
+
+    const ONE: SegmentId = SegmentId(1);
+    const TWO: SegmentId = SegmentId(2);
 
     fn beacon(byte: u8) -> Beacon {
         let identity =
@@ -88,8 +186,8 @@ mod tests {
         names.iter().map(|name| Endpoint::new(name)).collect()
     }
 
-    fn update(seen: &mut Seen, instance: &str, byte: u8, names: &[&str]) -> Changes {
-        let (changes, room) = seen.update(instance, beacon(byte), endpoints(names));
+    fn update(seen: &mut Seen, of: SegmentId, instance: &str, names: &[&str]) -> Changes {
+        let (changes, room) = seen.update(of, instance, beacon(1), endpoints(names));
         assert_eq!(room, Ok(()));
         changes
     }
@@ -97,39 +195,93 @@ mod tests {
     #[test]
     fn an_update_sights_what_is_there_and_loses_what_is_not() {
         let mut seen = Seen::default();
-        let first = update(&mut seen, "a", 1, &["v4", "v6"]);
+        let first = update(&mut seen, ONE, "a", &["v4", "v6"]);
         let names: Vec<&str> = first.sighted.iter().map(|s| s.endpoint.as_str()).collect();
         assert_eq!(names, ["v4", "v6"]);
         assert!(first.sighted.iter().all(|sighting| sighting.beacon == Some(beacon(1))));
         assert!(first.lost.is_empty());
 
-        let second = update(&mut seen, "a", 1, &["v6", "new"]);
+        let second = update(&mut seen, ONE, "a", &["v6", "new"]);
         assert_eq!(second.lost, endpoints(&["v4"]));
-        assert_eq!(seen.remove("a"), endpoints(&["new", "v6"]));
-        assert!(seen.remove("a").is_empty(), "lost once");
+        assert_eq!(seen.remove(ONE, "a"), endpoints(&["new", "v6"]));
+        assert!(seen.remove(ONE, "a").is_empty(), "lost once");
     }
 
     #[test]
     fn a_new_name_for_the_same_place_does_not_lose_it() {
         let mut seen = Seen::default();
-        update(&mut seen, "old", 1, &["v4"]);
-        update(&mut seen, "new", 2, &["v4"]);
-        assert!(seen.remove("old").is_empty());
-        assert_eq!(seen.remove("new"), endpoints(&["v4"]));
+        update(&mut seen, ONE, "old", &["v4"]);
+        update(&mut seen, ONE, "new", &["v4"]);
+        assert!(seen.remove(ONE, "old").is_empty());
+        assert_eq!(seen.remove(ONE, "new"), endpoints(&["v4"]));
+    }
+
+    #[test]
+    fn a_segment_takes_along_what_was_seen_on_it_alone() {
+        let mut seen = Seen::default();
+        update(&mut seen, ONE, "a", &["both", "one"]);
+        update(&mut seen, TWO, "a", &["both", "two"]);
+        assert_eq!(seen.remove_segment(ONE), endpoints(&["one"]));
+        assert_eq!(seen.remove_segment(TWO), endpoints(&["both", "two"]));
+    }
+
+    #[test]
+    fn who_does_not_show_again_after_a_doubt_is_lost_and_nobody_else() {
+        let mut seen = Seen::default();
+        update(&mut seen, ONE, "left", &["left"]);
+        update(&mut seen, ONE, "there", &["there"]);
+        update(&mut seen, TWO, "elsewhere", &["elsewhere"]);
+        seen.doubt(ONE);
+        update(&mut seen, ONE, "there", &["there"]);
+        assert_eq!(seen.sweep(TWO), endpoints(&[]));
+        assert_eq!(seen.sweep(ONE), endpoints(&["left"]));
+        assert_eq!(seen.sweep(ONE), endpoints(&[]), "lost once");
+    }
+
+    #[test]
+    fn an_endpoint_is_asked_for_wherever_it_was_seen_but_not_all_the_time() {
+        let mut seen = Seen::default();
+        update(&mut seen, ONE, "a", &["both", "one"]);
+        update(&mut seen, TWO, "a", &["both"]);
+        let (now, [both, one]) = (Instant::now(), ["both", "one"].map(Endpoint::new));
+        let mut asked = seen.ask(now, &both);
+        asked.sort();
+        assert_eq!(asked, [(ONE, "a".to_owned()), (TWO, "a".to_owned())]);
+        assert_eq!(seen.ask(now + ASK_EVERY / 2, &one), []);
+        assert_eq!(seen.ask(now + ASK_EVERY, &one), [(ONE, "a".to_owned())]);
+        assert_eq!(seen.ask(now, &Endpoint::new("strange")), []);
     }
 
     #[test]
     fn a_crowd_beyond_the_limits_is_told() {
         let mut seen = Seen::default();
         for number in 0..INSTANCES_MAX {
-            update(&mut seen, &number.to_string(), 1, &["v4"]);
+            update(&mut seen, ONE, &number.to_string(), &["v4"]);
         }
-        assert_eq!(seen.update("more", beacon(1), endpoints(&["v4"])).1, Err(Full));
-        update(&mut seen, "0", 1, &["v6"]);
+        assert_eq!(seen.update(ONE, "more", beacon(1), endpoints(&["v4"])).1, Err(Full));
+        update(&mut seen, ONE, "0", &["v6"]);
         let crowd: Vec<String> = (0..=ENDPOINTS_MAX).map(|number| number.to_string()).collect();
         let crowd = crowd.iter().map(|name| Endpoint::new(name)).collect();
-        let (changes, room) = seen.update("0", beacon(1), crowd);
+        let (changes, room) = seen.update(ONE, "0", beacon(1), crowd);
         assert_eq!((changes.sighted.len(), room), (ENDPOINTS_MAX, Err(Full)));
-        assert_eq!(seen.clear().len(), ENDPOINTS_MAX + 1);
+        assert_eq!(seen.remove_segment(ONE).len(), ENDPOINTS_MAX + 1);
+    }
+
+    #[test]
+    fn a_busy_node_is_told_the_newest_of_each_endpoint_in_the_order_of_the_first() {
+        let mut outbox = Outbox::default();
+        let [a, b] = ["a", "b"].map(Endpoint::new);
+        outbox.put(b.clone(), Some(beacon(1)));
+        outbox.put(a.clone(), Some(beacon(1)));
+        outbox.put(b.clone(), None);
+        outbox.put(b.clone(), Some(beacon(2)));
+        assert_eq!(outbox.first(), Some((b.clone(), Some(beacon(2)))));
+        outbox.pop();
+        outbox.put(b.clone(), None);
+        assert_eq!(outbox.first(), Some((a, Some(beacon(1)))));
+        outbox.pop();
+        assert_eq!(outbox.first(), Some((b, None)));
+        outbox.pop();
+        assert_eq!(outbox.first(), None);
     }
 }
