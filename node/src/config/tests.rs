@@ -22,7 +22,7 @@ fn a_configuration_goes_both_ways_in_both_languages() {
         device_name = "kitchen"
         connect.tcp_servers = ["a.example:1", "[fe80::1%eth0]:65535", "10.0.0.1:4040"]
         listen.tcp = { interface_ip = "10.0.0.2", port = 4040 }
-        transports.lan = { enabled = true, mdns_enabled = false }
+        transports.lan = { mdns_enabled = false, interfaces = { allow = ["eth*"], deny = ["eth9"] } }
         presence.observer_coalesce_ms = 0
         [network]
         name = "home"
@@ -34,6 +34,8 @@ fn a_configuration_goes_both_ways_in_both_languages() {
     assert_eq!(config.validate(), []);
     assert_eq!(config.bus.when_full, WhenFull::Reject);
     assert!(!config.transports.lan.mdns_enabled);
+    assert_eq!(config.transports.lan.interfaces.allow, ["eth*"]);
+    assert_eq!(config.transports.lan.interfaces.deny, ["eth9"]);
     assert_eq!(config.tcp_listener(), ("10.0.0.2".parse().unwrap(), 4040));
 
     let toml = toml::to_string(&config).unwrap();
@@ -78,6 +80,54 @@ fn every_problem_is_told_with_its_path() {
     ];
     assert_eq!(paths, expected, "{found:#?}");
     assert!(found[3].ends_with(r#""bad" has no port: write it as host:port or [ipv6]:port"#));
+}
+
+#[test]
+fn an_address_that_cannot_lead_to_a_peer_is_told_before_it_is_dialled() {
+    let wrong = [
+        ("[fe80::1]:4040", "needs its interface, as in [fe80::1%eth0]:4040"),
+        ("[fe80::1%]:4040", "no interface after the %"),
+        ("fe80::1%eth0:4040", "without brackets"),
+        ("0.0.0.0:4040", "not the address of one machine"),
+        ("[::]:4040", "not the address of one machine"),
+        ("255.255.255.255:4040", "not the address of one machine"),
+        ("224.0.0.251:4040", "not the address of one machine"),
+        ("[ff02::fb%eth0]:4040", "not the address of one machine"),
+        ("192.168.1:4040", "an IPv4 address that is none"),
+        ("192.168.1.300:4040", "an IPv4 address that is none"),
+        ("1.2.3.4.:4040", "an IPv4 address that is none"),
+        ("a%b:4040", "characters that no host has"),
+        ("h:65536", "no port from 1 to 65535"),
+    ];
+    for (server, why) in wrong {
+        let found = problems(&format!("connect.tcp_servers = [\"{server}\"]"));
+        assert_eq!(found.len(), 1, "{server}: {found:?}");
+        assert!(found[0].contains(why) && found[0].contains(server), "{}", found[0]);
+    }
+    let long = "a".repeat(254);
+    assert_eq!(problems(&format!("connect.tcp_servers = [\"{long}:1\"]")).len(), 1);
+    let right = ["192.168.1.7:4040", "node1.example:1", "4040.example.:1", "[::1]:1", "h:65535"];
+    let right = format!("connect.tcp_servers = {right:?}");
+    assert_eq!(problems(&right), [""; 0]);
+}
+
+#[test]
+fn an_interface_without_a_name_and_an_address_of_nobody_are_problems() {
+    let found = problems(
+        "transports.lan.interfaces = { allow = [\"eth*\", \"\"], deny = [\"\"] }
+        transports.lan.listen_ip = \"fe80::1\"
+        listen.tcp = { interface_ip = \"224.0.0.1\", port = 1 }",
+    );
+    let paths: Vec<_> = found.iter().map(|text| text.split(": ").next().unwrap()).collect();
+    let expected = [
+        "transports.lan.listen_ip",
+        "listen.tcp.interface_ip",
+        "listen.tcp",
+        "transports.lan.interfaces.allow[1]",
+        "transports.lan.interfaces.deny[0]",
+    ];
+    assert_eq!(paths, expected, "{found:#?}");
+    assert!(found[0].contains("transports.lan.interfaces"), "{}", found[0]);
 }
 
 #[test]

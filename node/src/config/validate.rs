@@ -1,5 +1,7 @@
 //! What a configuration must keep beyond its types. Finds every problem, not just the first.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use hedgerow_core::limits::FORGET_AFTER;
 use hedgerow_core::network::Network;
 
@@ -12,6 +14,8 @@ const PATIENCE_MS_MAX: u64 = 24 * 3_600 * 1_000;
 /// The largest inbox, in messages and in bytes: over it a typing error is likelier than a wish.
 const INBOX_MESSAGES_MAX: usize = 1_000_000;
 const INBOX_BYTES_MAX: usize = 1 << 30;
+/// The longest name of a host (RFC 1035 section 2.3.4).
+const HOST_BYTES_MAX: usize = 253;
 
 impl Config {
     /// Every problem, with the path of its key; none if the configuration can be used.
@@ -22,6 +26,7 @@ impl Config {
         let mut problems = Vec::new();
         self.check_names(&mut problems);
         self.check_addresses(&mut problems);
+        self.check_interfaces(&mut problems);
         self.check_numbers(&mut problems);
         problems
     }
@@ -64,6 +69,15 @@ impl Config {
             }
         }
         let lan = &self.transports.lan;
+        let listened = [
+            ("transports.lan.listen_ip", Some(lan.listen_ip)),
+            ("listen.tcp.interface_ip", self.listen.tcp.map(|tcp| tcp.interface_ip)),
+        ];
+        for (path, ip) in listened {
+            if let Some(Err(wrong)) = ip.map(check_own_ip) {
+                problems.push(Problem::new(path, wrong));
+            }
+        }
         if !lan.enabled && !self.connect.tcp_servers.is_empty() {
             let message = "needs the local network: set transports.lan.enabled = true";
             problems.push(Problem::new("connect.tcp_servers", message));
@@ -82,6 +96,19 @@ impl Config {
             let message =
                 "takes the place of transports.lan.port and listen_ip: remove one of them";
             problems.push(Problem::new("listen.tcp", message));
+        }
+    }
+
+    fn check_interfaces(&self, problems: &mut Vec<Problem>) {
+        let interfaces = &self.transports.lan.interfaces;
+        for (list, patterns) in [("allow", &interfaces.allow), ("deny", &interfaces.deny)] {
+            for (at, pattern) in patterns.iter().enumerate() {
+                if pattern.is_empty() || pattern.chars().any(char::is_control) {
+                    let path = format!("transports.lan.interfaces.{list}[{at}]");
+                    let message = format!("{pattern:?} names no interface: write eth0 or eth*");
+                    problems.push(Problem::new(path, message));
+                }
+            }
         }
     }
 
@@ -106,22 +133,64 @@ impl Config {
     }
 }
 
+/// An address that this machine can have, in a form that says which.
+fn check_own_ip(ip: IpAddr) -> Result<(), String> {
+    match ip {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Err(format!(
+            "{ip} is link-local and may be on every interface: use :: and choose the interfaces \
+             with transports.lan.interfaces"
+        )),
+        ip if ip.is_multicast() => {
+            Err(format!("{ip} is a group of machines: use an address of this one, or ::"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Checks the form only: whether the host exists, the dial will tell.
 fn check_host_and_port(server: &str) -> Result<(), &'static str> {
     let (host, port) = server.rsplit_once(':').ok_or("has no port")?;
     if let Some(inside) = host.strip_prefix('[') {
         let inside = inside.strip_suffix(']').ok_or("has no closing bracket")?;
-        let address = inside.split_once('%').map_or(inside, |(address, _scope)| address);
-        address.parse::<std::net::Ipv6Addr>().map_err(|_| "has no IPv6 address in its brackets")?;
+        let (address, scope) = match inside.split_once('%') {
+            Some((_, "")) => return Err("has no interface after the %"),
+            Some((address, scope)) => (address, Some(scope)),
+            None => (inside, None),
+        };
+        let address: Ipv6Addr =
+            address.parse().map_err(|_| "has no IPv6 address in its brackets")?;
+        if address.is_unicast_link_local() && scope.is_none() {
+            return Err("is link-local and needs its interface, as in [fe80::1%eth0]:4040");
+        }
+        check_peer_ip(address.into())?;
     } else if host.contains(':') {
         return Err("has an IPv6 address without brackets");
     } else if host.is_empty() {
         return Err("has no host");
-    } else if host.chars().any(|c| c.is_whitespace() || c.is_control() || "/[]@".contains(c)) {
+    } else if host.chars().any(|c| c.is_whitespace() || c.is_control() || "/[]@%".contains(c)) {
         return Err("has a host with characters that no host has");
+    } else if host.len() > HOST_BYTES_MAX {
+        return Err("has a host that is longer than any");
+    } else if let Ok(address) = host.parse::<Ipv4Addr>() {
+        check_peer_ip(address.into())?;
+    } else if is_number(host.trim_end_matches('.').rsplit('.').next().unwrap_or_default()) {
+        // No top-level domain is a number (RFC 3696 section 2).
+        return Err("has an IPv4 address that is none");
     }
     match port.parse::<u16>() {
-        Ok(1..) if port.bytes().all(|digit| digit.is_ascii_digit()) => Ok(()),
+        Ok(1..) if is_number(port) => Ok(()),
         _ => Err("has no port from 1 to 65535"),
     }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+fn check_peer_ip(ip: IpAddr) -> Result<(), &'static str> {
+    let is_broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
+    if ip.is_unspecified() || ip.is_multicast() || is_broadcast {
+        return Err("is not the address of one machine");
+    }
+    Ok(())
 }
