@@ -92,6 +92,8 @@ async fn a_close_does_not_cut_off_an_end_that_keeps_sending() {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     // Small, so that most of it waits in the driver's socket.
     socket.set_recv_buffer_size(16 * 1024).unwrap();
+    // The segments of loopback would not fit in there, and each would wait for a timer.
+    socket.set_tcp_mss(1_400).unwrap();
     socket.connect(&node.addresses[0].into()).unwrap();
     let mut stream = TcpStream::from(socket);
     let (up, sender) = node.link_up().await;
@@ -104,7 +106,7 @@ async fn a_close_does_not_cut_off_an_end_that_keeps_sending() {
     node.command(TransportCommand::Close(up.link)).await;
     let (has_written, written) = mpsc::channel();
     let reading = std::thread::spawn(move || {
-        let mut received = vec![0; 420 * 1024];
+        let mut received = vec![0; 450 * 1024];
         stream.read_exact(&mut received).unwrap();
         written.recv().unwrap();
         let end = stream.read_to_end(&mut received).map_err(|error| error.kind());
