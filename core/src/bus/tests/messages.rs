@@ -95,6 +95,65 @@ fn many_small_messages_share_packets() {
     assert!(packets <= 6, "{packets}");
 }
 
+/// Packets of the session by sender, handshakes apart.
+fn packets(pair: &mut Pair) -> [usize; 2] {
+    let recorded = pair.recorded.replace(Vec::new()).unwrap_or_default();
+    [0, 1].map(|end| {
+        let packets = recorded.iter().filter(|(from, frame)| {
+            *from == end && frame.header.kind == DataKind::Packet && frame.header.session != 0
+        });
+        packets.count()
+    })
+}
+
+#[test]
+fn a_thousand_small_messages_at_once_leave_in_few_packets_and_so_do_their_answers() {
+    // With the payload of a fast link they fit into one packet; 65,000 bytes need 52 small ones.
+    for (payload_bytes_max, there, back) in [(65_536, 1, 1_usize), (1_280, 53, 30)] {
+        let mut pair = Pair::new(5);
+        pair.set_paths(Some(path(0, payload_bytes_max)));
+        pair.send(0, "first");
+        pair.run(SECOND);
+        pair.recorded = Some(Vec::new());
+        let message = Bytes::from_static(&[7; 64]);
+        let ids: Vec<_> = (0..1_000).map(|_| pair.send(0, message.clone())).collect();
+        assert!(pair.run_until(5 * SECOND, |pair| {
+            ids.iter().all(|id| is_delivered(pair.outcome(0, *id)))
+        }));
+        let sent = packets(&mut pair);
+        assert_eq!(pair.got[1].len(), 1_001);
+        // Beside the messages, end 0 acknowledges what end 1 says of them.
+        assert!(sent[0] <= there + back.div_ceil(2), "{payload_bytes_max}: {sent:?}");
+        assert!(sent[1] <= back, "{payload_bytes_max}: {sent:?}");
+        pair.run(SECOND);
+        let after = packets(&mut pair);
+        assert!(after[0] + after[1] <= 2, "{payload_bytes_max}: {after:?} when all is told");
+    }
+}
+
+#[test]
+fn small_messages_both_ways_carry_each_others_answers() {
+    let mut pair = Pair::new(6);
+    pair.set_paths(Some(path(0, 65_536)));
+    exchange_of_first_messages(&mut pair);
+    pair.recorded = Some(Vec::new());
+    let message = Bytes::from_static(&[7; 64]);
+    let ids: Vec<_> = (0..2_000).map(|at| (at % 2, pair.send(at % 2, message.clone()))).collect();
+    assert!(pair.run_until(5 * SECOND, |pair| {
+        ids.iter().all(|(end, id)| is_delivered(pair.outcome(*end, *id)))
+    }));
+    pair.run(SECOND);
+    let sent = packets(&mut pair);
+    assert!(sent.iter().all(|&packets| packets <= 3), "{sent:?}");
+}
+
+fn exchange_of_first_messages(pair: &mut Pair) {
+    for end in 0..2 {
+        pair.send(end, "first");
+    }
+    pair.run(2 * SECOND);
+}
+
 #[test]
 fn a_rejected_message_is_not_delivered_even_when_the_word_is_lost() {
     for seed in 0..20 {
