@@ -120,6 +120,11 @@ pub const REKEY_AFTER: Duration = Duration::from_secs(3_600);
 /// Keys of a session are replaced after this many packets sealed: far below what either cipher
 /// allows.
 pub const REKEY_PACKETS: u64 = 1 << 20;
+
+/// Packets under one key at most; then nothing is sent until there are new keys. Somebody who
+/// keeps handshakes from passing must not make AES-256-GCM seal for ever: 2^24 packets of 64 KiB
+/// leave an advantage below 2^-57, as RFC 9001, section 6.6, asks.
+pub const KEY_PACKETS_MAX: u64 = 1 << 24;
 /// Replaced keys still open packets that were on their way for so long.
 pub const OLD_KEYS_KEPT: Duration = Duration::from_secs(2 * FRAME_LIFETIME.as_secs());
 /// The first wait for the answer to a session handshake; doubles with each try.

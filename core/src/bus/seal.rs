@@ -11,7 +11,7 @@ use crate::crypto::hash::{Domain, digest};
 use crate::crypto::noise;
 use crate::id::Address;
 use crate::io::Lane;
-use crate::limits::VERSION_HIGHEST;
+use crate::limits::{KEY_PACKETS_MAX, VERSION_HIGHEST};
 use crate::time::Instant;
 
 /// The keys of one handshake, and the numbers that name them.
@@ -104,6 +104,11 @@ impl Keys {
 
     pub(super) const fn cipher(&self) -> Cipher {
         self.send.key.cipher()
+    }
+
+    /// Whether these keys have sealed all they may.
+    pub(super) const fn is_spent(&self) -> bool {
+        self.sealed >= KEY_PACKETS_MAX
     }
 
     pub(super) fn seal(&mut self, number: u64, lane: Lane, data: &mut [u8]) -> Tag {

@@ -338,7 +338,7 @@ impl Session {
         let gap = self.waiting_since.map(|since| since + cx.config.session_gap);
         let old = self.previous.as_ref().map(|(_, until)| *until);
         let lanes = self.lanes.iter().flat_map(|lane| {
-            let sending = has_path && self.keys.is_some();
+            let sending = has_path && self.keys.as_ref().is_some_and(|keys| !keys.is_spent());
             [
                 if sending { lane.recovery.deadline(&lane.rtt) } else { None },
                 if sending { lane.arrivals.deadline() } else { None },

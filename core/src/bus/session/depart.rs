@@ -9,6 +9,7 @@ use crate::bus::config::{DataFrame, Path};
 use crate::bus::control::Control;
 use crate::bus::frame::{self, DATA_HEADER_MAX, Frame};
 use crate::bus::recovery::{Item, Sent};
+use crate::bus::seal::Keys;
 use crate::bus::shared::Shared;
 use crate::crypto::aead::TAG_BYTES;
 use crate::io::Lane;
@@ -28,7 +29,7 @@ struct Packet {
 impl Session {
     /// Whether [`Self::poll_packet`] would give a packet, apart from sizes.
     pub(in crate::bus) fn wants(&self, now: Instant, lane: Lane) -> bool {
-        if self.keys.is_none() {
+        if self.keys.as_ref().is_none_or(Keys::is_spent) {
             return false;
         }
         if self.closing.is_some() {

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use super::*;
 use crate::crypto::aead::{Aead, AeadProvider, Nonce, SealBroken};
 use crate::crypto::cipher::Cipher;
-use crate::limits::REKEY_PACKETS;
+use crate::limits::{KEY_PACKETS_MAX, REKEY_PACKETS};
 
 /// A host with a second cipher: a toy that the portable one does not understand.
 struct Toy;
@@ -155,4 +155,23 @@ fn new_keys_after_many_packets_are_for_the_same_cipher() {
         }
         assert_eq!(ciphers(&pair), [[expected], [expected]], "one session throughout");
     }
+}
+
+#[test]
+fn nothing_is_sealed_under_a_spent_key_and_new_ones_free_the_way() {
+    let mut pair = pair(4, [true, true]);
+    exchange(&mut pair);
+    pair.run(3 * SECOND);
+    let spent = keys(&mut pair, 0).remote_index;
+    keys(&mut pair, 0).sealed = KEY_PACKETS_MAX;
+    pair.recorded = Some(Vec::new());
+    pair.pipes[1].lost_percent = 100;
+    let id = pair.send(0, "text");
+    pair.run(10 * SECOND);
+    let recorded = pair.recorded.take().unwrap();
+    assert!(recorded.len() > 3, "handshakes are tried");
+    assert!(recorded.iter().all(|(_, frame)| frame.header.kind == DataKind::Handshake));
+    pair.pipes[1].lost_percent = 0;
+    assert!(pair.run_until(10 * SECOND, |pair| is_delivered(pair.outcome(0, id))));
+    assert_ne!(keys(&mut pair, 0).remote_index, spent);
 }
