@@ -38,7 +38,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::BytesMut;
 
-pub use config::{BusConfig, DataFrame, Local, Path};
+pub use config::{BusConfig, DataFrame, DataHead, Local, Path};
 pub use error::{NoSuchMessage, NoSuchStream, OpenError, PingError, SendError, StreamSendError};
 pub use event::{
     BusEvent, Counters, IncomingMessage, MessageId, PingId, Reliability, StreamId, StreamOpen,
@@ -257,8 +257,8 @@ impl Bus {
         self.refresh(now, key);
     }
 
-    /// The next data frame for `link` on `lane` with a payload of at most `payload_bytes_max`
-    /// bytes; peers whose path starts there take turns.
+    /// The next data frame for `link` on `lane`; peers whose path starts there take turns. Its
+    /// payload, at most `payload_bytes_max` bytes, is appended to `out`.
     pub fn poll_transmit(
         &mut self,
         now: Instant,
@@ -266,12 +266,13 @@ impl Bus {
         link: LinkId,
         lane: Lane,
         payload_bytes_max: usize,
-    ) -> Option<DataFrame> {
+        out: &mut BytesMut,
+    ) -> Option<DataHead> {
         let slot = Lane::DATA.iter().position(|data| *data == lane)?;
         if lane == Lane::Realtime
             && let Some(reply) = self.poll_reply(link)
         {
-            return Some(reply);
+            return Some(reply.write(out));
         }
         while let Some(key) = self.turns.get_mut(&link)?[slot].pop_front() {
             let Some(peer) = self.peers.get_mut(&key) else { continue };
@@ -281,17 +282,18 @@ impl Bus {
                 && let Some(frame) = self.poll_initiation(now, entropy, key, &path)
             {
                 self.refresh(now, key);
-                return Some(frame);
+                return Some(frame.write(out));
             }
             let Some(peer) = self.peers.get_mut(&key) else { continue };
             let Some(session) = &mut peer.session else { continue };
-            let frame = session.poll_packet(&mut self.cx, now, &path, lane, payload_bytes_max);
-            if session.is_closing() && frame.is_some() {
+            let bytes_max = payload_bytes_max.min(path.payload_bytes_max);
+            let head = session.poll_packet(&mut self.cx, now, &path, lane, bytes_max, out);
+            if session.is_closing() && head.is_some() {
                 self.drop_session(key);
             }
             self.refresh(now, key);
-            if frame.is_some() {
-                return frame;
+            if head.is_some() {
+                return head;
             }
         }
         None

@@ -46,6 +46,10 @@ pub const RELAY_MARK_AFTER: Duration = Duration::from_millis(60);
 pub const HOP_LIMIT_SLACK: u8 = 4;
 /// The longest path that is used, in hops.
 pub const PATH_HOPS_MAX: u8 = 64;
+/// A piece of data smaller than this that has to wait is copied: what it lies in, some hundred
+/// KiB that a driver read at once, stays in memory as long as the piece, and so waiting data
+/// takes 16 times its size at most.
+pub const PIN_BYTES_MIN: usize = 16 * 1_024;
 /// How long a frame may live in the mesh. A relay drops it afterwards.
 pub const FRAME_LIFETIME: Duration = Duration::from_secs(15);
 

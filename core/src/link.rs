@@ -24,7 +24,7 @@ use handshake::{Agreed, Greeting, Progress};
 use liveness::Liveness;
 use meter::Meter;
 use seal::Seals;
-use transmit::Turns;
+use transmit::{Buffers, Turns};
 
 use crate::crypto::noise::Role;
 use crate::entropy::Entropy;
@@ -74,6 +74,7 @@ struct Up {
     /// Answers and closes, enveloped.
     control: VecDeque<Vec<u8>>,
     turns: Turns,
+    buffers: Buffers,
     payload_bytes_theirs: usize,
     control_bytes_theirs: usize,
 }
@@ -280,6 +281,7 @@ impl Link {
             liveness: Liveness::new(now, rtt),
             control: VecDeque::new(),
             turns,
+            buffers: Buffers::default(),
             payload_bytes_theirs,
             control_bytes_theirs,
         }));
@@ -361,9 +363,9 @@ impl Link {
         let retry_after_ms = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
         let mut message = Vec::new();
         Control::Close(Close { code: code as u8, retry_after_ms }).encode(&mut message);
-        let mut last = core::mem::take(&mut up.turns.first);
+        let mut last = BytesMut::from(core::mem::take(&mut up.turns.first).as_slice());
         up.seals.seal_control(crate::io::Lane::Control, &mut message, &mut last);
-        last
+        last.into()
     }
 
     fn end(&mut self, now: Instant, last: Vec<u8>, end: LinkEnd) {
@@ -409,11 +411,11 @@ impl Link {
     /// The bytes to send next, at most what one transmit of this link takes; `None` when there
     /// is nothing.
     pub fn poll_transmit(&mut self, now: Instant, source: &mut dyn Source) -> Option<Bytes> {
-        let bytes = match &mut self.phase {
-            Phase::Greeting(greeting) => core::mem::take(&mut greeting.outbox),
+        let bytes: Bytes = match &mut self.phase {
+            Phase::Greeting(greeting) => core::mem::take(&mut greeting.outbox).into(),
             Phase::Up(up) => up.fill(now, self.chunk_bytes, source),
-            Phase::Closing { last, .. } => core::mem::take(last),
-            Phase::Closed => Vec::new(),
+            Phase::Closing { last, .. } => core::mem::take(last).into(),
+            Phase::Closed => Bytes::new(),
         };
         if matches!(&self.phase, Phase::Closing { last, .. } if last.is_empty())
             && let Phase::Closing { end, .. } = core::mem::replace(&mut self.phase, Phase::Closed)
@@ -421,7 +423,7 @@ impl Link {
             self.events.push_back(LinkEvent::Closed(end));
         }
         self.meter.add(now, bytes.len());
-        (!bytes.is_empty()).then(|| bytes.into())
+        (!bytes.is_empty()).then_some(bytes)
     }
 
     /// Does what is due.

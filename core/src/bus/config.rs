@@ -1,7 +1,7 @@
 //! What a Bus is made with.
 
 pub use crate::local::Local;
-pub use crate::wire::frame::DataFrame;
+pub use crate::wire::frame::{DataFrame, DataHead};
 
 use crate::id::LinkId;
 use crate::time::Duration;

@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use bytes::{Bytes, BytesMut};
 
 use super::frame;
+use super::incoming::unpinned;
 use crate::limits::{UNRELIABLE_AGE_MAX, UNRELIABLE_PARTIAL_MAX, UNRELIABLE_WAITING_MAX};
 use crate::time::{Duration, Instant};
 
@@ -96,17 +97,17 @@ impl Departures {
         self.waiting.front().map(|waiting| waiting.deadline)
     }
 
-    /// Writes pieces into `to` while they fit below `bytes_max`. Returns how long the longest
+    /// Writes pieces into `to` while they fit below `end_max`. Returns how long the longest
     /// of them may live, if any was written.
     pub(super) fn write(
         &mut self,
         now: Instant,
         to: &mut BytesMut,
-        bytes_max: usize,
+        end_max: usize,
     ) -> Option<Duration> {
         let mut life = None;
         while let Some(waiting) = self.waiting.front_mut() {
-            let room = bytes_max.saturating_sub(to.len());
+            let room = end_max.saturating_sub(to.len());
             let rest = waiting.bytes.len() - waiting.offset;
             // A small message is not cut to fill a packet; a big one is.
             if room < frame::DATAGRAM_HEADER_MAX + rest.min(256) {
@@ -170,8 +171,9 @@ impl Assembly {
             return Assembled::Malformed;
         }
         if bytes.len() == total {
-            return Assembled::Whole(bytes);
+            return Assembled::Whole(unpinned(bytes));
         }
+        let bytes = unpinned(bytes);
         let partial = self.partial.entry((stream, message)).or_insert_with(|| Partial {
             total,
             pieces: BTreeMap::new(),

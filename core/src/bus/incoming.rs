@@ -9,12 +9,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::ranges::Ranges;
 use super::varint;
-use crate::limits::{STREAM_GAPS_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN};
+use crate::limits::{PIN_BYTES_MIN, STREAM_GAPS_MAX, WINDOW_BYTES_MAX, WINDOW_BYTES_MIN};
 use crate::time::{Duration, Instant};
-
-/// Pieces smaller than this are gathered, so that what surrounds a piece in memory never weighs
-/// more than the piece.
-const GATHER_BYTES: usize = 1_024;
 
 /// The peer broke credit, format or limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +37,11 @@ pub(super) struct Incoming {
     pub(super) budgeted: u64,
     messages_taken: u64,
     message_bytes_max: usize,
+}
+
+/// The bytes, out of a larger allocation if they are few.
+pub(super) fn unpinned(bytes: Bytes) -> Bytes {
+    if bytes.len() < PIN_BYTES_MIN { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
 impl Incoming {
@@ -98,13 +99,13 @@ impl Incoming {
 
     fn append(&mut self, bytes: Bytes) {
         self.end += bytes.len() as u64;
-        if bytes.len() < GATHER_BYTES {
+        if bytes.len() < PIN_BYTES_MIN {
             self.tail.extend_from_slice(&bytes);
         }
-        if self.tail.len() >= 4 * GATHER_BYTES || bytes.len() >= GATHER_BYTES {
+        if self.tail.len() >= PIN_BYTES_MIN || bytes.len() >= PIN_BYTES_MIN {
             self.close_tail();
         }
-        if bytes.len() >= GATHER_BYTES {
+        if bytes.len() >= PIN_BYTES_MIN {
             self.rope.push_back(bytes);
         }
     }
@@ -120,9 +121,7 @@ impl Incoming {
             let from = usize::try_from(missing.start - range.start).map_err(|_| Violation)?;
             let to = usize::try_from(missing.end - range.start).map_err(|_| Violation)?;
             let piece = bytes.slice(from..to);
-            let piece =
-                if piece.len() < GATHER_BYTES { Bytes::copy_from_slice(&piece) } else { piece };
-            self.ahead.insert(missing.start, piece);
+            self.ahead.insert(missing.start, unpinned(piece));
         }
         self.received.insert(range);
         if self.ahead.len() > STREAM_GAPS_MAX { Err(Violation) } else { Ok(()) }

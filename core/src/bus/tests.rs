@@ -93,6 +93,23 @@ fn path(number: u64, payload_bytes_max: usize) -> Path {
     Path { link, hops: 2, hop_limit: 6, payload_bytes_max }
 }
 
+/// The next frame, whole; behind something that is there already.
+fn poll(
+    bus: &mut Bus,
+    now: Instant,
+    entropy: &mut Seeded,
+    link: LinkId,
+    lane: Lane,
+) -> Option<DataFrame> {
+    let mut out = BytesMut::from(&b"before"[..]);
+    let head = bus.poll_transmit(now, entropy, link, lane, 65_536, &mut out);
+    let payload = out.split_off(6);
+    assert_eq!(&out[..], b"before");
+    assert!(head.is_some() || payload.is_empty());
+    let DataHead { lane, header, tag } = head?;
+    Some(DataFrame { lane, header, tag, payload })
+}
+
 impl Pair {
     fn new(seed: u64) -> Self {
         Self::with(seed, BusConfig::default())
@@ -204,15 +221,12 @@ impl Pair {
             for lane in Lane::ALL {
                 for number in 0..4 {
                     let link = LinkId { number, ..LINK };
-                    while let Some(frame) = self.ends[end].poll_transmit(
-                        self.now,
-                        &mut self.entropy,
-                        link,
-                        lane,
-                        65_536,
-                    ) {
-                        self.carry(end, frame);
+                    let (now, entropy) = (self.now, &mut self.entropy);
+                    let mut frames = Vec::new();
+                    while let Some(frame) = poll(&mut self.ends[end], now, entropy, link, lane) {
+                        frames.push(frame);
                     }
+                    frames.into_iter().for_each(|frame| self.carry(end, frame));
                 }
             }
         }

@@ -1,6 +1,5 @@
 //! The seal of a stream-shaped link: a counter in sending order is the nonce (protocol 4.1).
 
-use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::{Buf, BytesMut};
@@ -8,7 +7,7 @@ use bytes::{Buf, BytesMut};
 use crate::crypto::aead::{AeadProvider, SealBroken, TAG_BYTES, Tag};
 use crate::crypto::cipher::{Cipher, Keyed};
 use crate::crypto::noise::Keys;
-use crate::wire::frame::{DataFrame, PREFIX_BYTES, Prefix};
+use crate::wire::frame::{DATA_OVERHEAD_BYTES, DataFrame, DataHead, PREFIX_BYTES, Prefix};
 use crate::wire::lane::Lane;
 use crate::wire::routing::{ROUTING_HEADER_BYTES, RoutingHeader};
 
@@ -51,7 +50,7 @@ impl Seals {
     }
 
     /// Appends a sealed control frame with `messages` to `out`.
-    pub(super) fn seal_control(&mut self, lane: Lane, messages: &mut [u8], out: &mut Vec<u8>) {
+    pub(super) fn seal_control(&mut self, lane: Lane, messages: &mut [u8], out: &mut BytesMut) {
         let prefix = Prefix { lane, data: false, length: messages.len() + TAG_BYTES }.encode();
         let tag = self.send.key.seal(self.send.counter, &prefix, messages);
         self.send.counter += 1;
@@ -60,17 +59,20 @@ impl Seals {
         out.extend_from_slice(&tag);
     }
 
-    /// Appends a data frame with its header sealed; the payload is copied as it is.
-    pub(super) fn seal_data(&mut self, frame: &DataFrame, out: &mut Vec<u8>) {
-        let prefix = frame.prefix().encode();
-        let mut header = frame.header.encode();
+    /// The bytes of a data frame ahead of its payload.
+    pub(super) fn seal_data(
+        &mut self,
+        head: &DataHead,
+        payload_bytes: usize,
+    ) -> [u8; DATA_OVERHEAD_BYTES] {
+        let prefix = head.prefix(payload_bytes).encode();
+        let mut header = head.header.encode();
         let nonce = self.send.next();
-        let tag = self.send.key.seal(nonce, &associated(prefix, &frame.tag), &mut header);
-        out.extend_from_slice(&prefix);
-        out.extend_from_slice(&header);
-        out.extend_from_slice(&tag);
-        out.extend_from_slice(&frame.tag);
-        out.extend_from_slice(&frame.payload);
+        let tag = self.send.key.seal(nonce, &associated(prefix, &head.tag), &mut header);
+        let fields = prefix.iter().chain(&header).chain(&tag).chain(&head.tag);
+        let mut bytes = [0; DATA_OVERHEAD_BYTES];
+        bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = *from);
+        bytes
     }
 
     /// Opens what followed the prefix of a control frame.

@@ -14,6 +14,7 @@ use crate::identity::Identity;
 use crate::limits::LINK_DEAD_AFTER;
 use crate::network::{Network, NetworkSecret};
 use crate::wire::advert::BodyHash;
+use crate::wire::frame::DataHead;
 use crate::wire::lane::Lane;
 use crate::wire::routing::{DataKind, RoutingHeader};
 
@@ -49,10 +50,15 @@ impl Source for Shelf {
         }
     }
 
-    fn data(&mut self, lane: Lane, payload_bytes_max: usize) -> Option<DataFrame> {
+    fn data(
+        &mut self,
+        lane: Lane,
+        payload_bytes_max: usize,
+        out: &mut BytesMut,
+    ) -> Option<DataHead> {
         let at = self.data.iter().position(|frame| frame.lane == lane)?;
         assert!(self.data[at].payload.len() <= payload_bytes_max);
-        self.data.remove(at)
+        Some(self.data.remove(at)?.write(out))
     }
 }
 

@@ -2,10 +2,12 @@
 
 use alloc::vec::Vec;
 
+use bytes::{BufMut, Bytes, BytesMut};
+
 use super::Up;
 use crate::time::Instant;
 use crate::wire::control::Control;
-use crate::wire::frame::{CONTROL_OVERHEAD_BYTES, DATA_OVERHEAD_BYTES, DataFrame};
+use crate::wire::frame::{CONTROL_OVERHEAD_BYTES, DATA_OVERHEAD_BYTES, DataHead};
 use crate::wire::lane::Lane;
 
 /// Frames of the normal lane for each one of the bulk lane while both have some.
@@ -17,8 +19,14 @@ pub trait Source {
     /// Only [`Lane::Control`] and [`Lane::Bulk`] carry control messages.
     fn control(&mut self, lane: Lane, room: usize, out: &mut Vec<u8>);
 
-    /// The next data frame of `lane`, with a payload of at most `payload_bytes_max` bytes.
-    fn data(&mut self, lane: Lane, payload_bytes_max: usize) -> Option<DataFrame>;
+    /// The next data frame of `lane`: appends its payload, at most `payload_bytes_max` bytes, to
+    /// `out`. Appends nothing when there is none.
+    fn data(
+        &mut self,
+        lane: Lane,
+        payload_bytes_max: usize,
+        out: &mut BytesMut,
+    ) -> Option<DataHead>;
 }
 
 /// Whose turn it is.
@@ -29,6 +37,47 @@ pub(super) struct Turns {
     normal_in_a_row: u8,
 }
 
+/// Chunks that a driver may hold, and one that is filled.
+const CHUNKS: usize = 3;
+/// What an idle link may keep of a buffer.
+const BUFFER_BYTES_IDLE: usize = 16 * 1_024;
+
+/// The buffers that chunks are filled in, in turn: when a buffer's turn comes again its last
+/// chunk is written, and its memory is used again.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    buffers: [BytesMut; CHUNKS],
+    next: usize,
+    /// The last chunk was more than half full.
+    busy: bool,
+}
+
+impl Buffers {
+    fn take(&mut self, chunk_bytes: usize) -> BytesMut {
+        let mut buffer = self.buffers.get_mut(self.next).map(core::mem::take).unwrap_or_default();
+        if self.busy {
+            buffer.reserve(chunk_bytes);
+        }
+        buffer
+    }
+
+    /// The chunk that `filled` holds; empty when it holds nothing.
+    fn put_back(&mut self, mut filled: BytesMut, chunk_bytes: usize) -> Bytes {
+        let chunk = filled.split().freeze();
+        self.busy = chunk.len() > chunk_bytes / 2;
+        if !self.busy && filled.capacity() > BUFFER_BYTES_IDLE {
+            filled = BytesMut::new();
+        }
+        if let Some(buffer) = self.buffers.get_mut(self.next) {
+            *buffer = filled;
+        }
+        if !chunk.is_empty() {
+            self.next = (self.next + 1) % CHUNKS;
+        }
+        chunk
+    }
+}
+
 impl Up {
     /// Fills one chunk of at most `chunk_bytes` with whole frames.
     pub(super) fn fill(
@@ -36,8 +85,9 @@ impl Up {
         now: Instant,
         chunk_bytes: usize,
         source: &mut dyn Source,
-    ) -> Vec<u8> {
-        let mut out = core::mem::take(&mut self.turns.first);
+    ) -> Bytes {
+        let mut out = self.buffers.take(chunk_bytes);
+        out.extend_from_slice(&core::mem::take(&mut self.turns.first));
         let control_room = self.control_bytes_theirs + CONTROL_OVERHEAD_BYTES;
         let data_room = self.payload_bytes_theirs + DATA_OVERHEAD_BYTES;
         loop {
@@ -48,7 +98,7 @@ impl Up {
             }
             // A lower lane waits for the next chunk rather than overtake a full-size frame.
             if !fits(data_room) || !self.data_frame(now, source, &mut out) {
-                return out;
+                return self.buffers.put_back(out, chunk_bytes);
             }
         }
     }
@@ -58,7 +108,7 @@ impl Up {
         now: Instant,
         lane: Lane,
         source: &mut dyn Source,
-        out: &mut Vec<u8>,
+        out: &mut BytesMut,
     ) -> bool {
         let mut messages = Vec::new();
         if lane == Lane::Control {
@@ -81,18 +131,16 @@ impl Up {
         true
     }
 
-    fn data_frame(&mut self, now: Instant, source: &mut dyn Source, out: &mut Vec<u8>) -> bool {
+    fn data_frame(&mut self, now: Instant, source: &mut dyn Source, out: &mut BytesMut) -> bool {
         let order = if self.turns.normal_in_a_row >= NORMAL_PER_BULK {
             [Lane::Realtime, Lane::Bulk, Lane::Normal]
         } else {
             [Lane::Realtime, Lane::Normal, Lane::Bulk]
         };
         for lane in order {
-            if let Some(frame) = source.data(lane, self.payload_bytes_theirs) {
-                self.liveness.on_data_sent(now);
-                out.reserve(DATA_OVERHEAD_BYTES + frame.payload.len());
-                self.seals.seal_data(&frame, out);
-            } else if lane != Lane::Bulk || !self.control_frame(now, lane, source, out) {
+            let put = self.put_data(now, lane, source, out)
+                || (lane == Lane::Bulk && self.control_frame(now, lane, source, out));
+            if !put {
                 continue;
             }
             match lane {
@@ -105,5 +153,29 @@ impl Up {
             return true;
         }
         false
+    }
+
+    /// Has the payload put where it is sent from, behind room for what goes ahead of it.
+    fn put_data(
+        &mut self,
+        now: Instant,
+        lane: Lane,
+        source: &mut dyn Source,
+        out: &mut BytesMut,
+    ) -> bool {
+        let start = out.len();
+        out.put_bytes(0, DATA_OVERHEAD_BYTES);
+        let head = source.data(lane, self.payload_bytes_theirs, out);
+        let written = out.len() - start - DATA_OVERHEAD_BYTES;
+        let Some(head) = head else {
+            out.truncate(start);
+            return false;
+        };
+        self.liveness.on_data_sent(now);
+        let ahead = self.seals.seal_data(&head, written);
+        if let Some(room) = out.get_mut(start..start + DATA_OVERHEAD_BYTES) {
+            room.copy_from_slice(&ahead);
+        }
+        true
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::Node;
 use super::neighbour::Neighbour;
@@ -17,7 +17,7 @@ use crate::presence::Bodies;
 use crate::route::Next;
 use crate::time::Instant;
 use crate::wire::control::{Control, ENVELOPE_BYTES_MAX};
-use crate::wire::frame::DataFrame;
+use crate::wire::frame::{DataFrame, DataHead};
 use crate::wire::lane::Lane;
 
 /// The most bytes of an enveloped piece of metadata.
@@ -46,7 +46,7 @@ struct Idle;
 impl Source for Idle {
     fn control(&mut self, _: Lane, _: usize, _: &mut Vec<u8>) {}
 
-    fn data(&mut self, _: Lane, _: usize) -> Option<DataFrame> {
+    fn data(&mut self, _: Lane, _: usize, _: &mut BytesMut) -> Option<DataHead> {
         None
     }
 }
@@ -66,31 +66,48 @@ impl Source for Layers<'_> {
         }
     }
 
-    fn data(&mut self, lane: Lane, payload_bytes_max: usize) -> Option<DataFrame> {
+    fn data(
+        &mut self,
+        lane: Lane,
+        payload_bytes_max: usize,
+        out: &mut BytesMut,
+    ) -> Option<DataHead> {
         self.neighbour.relay_turn = !self.neighbour.relay_turn;
         if self.neighbour.relay_turn {
-            self.relayed(lane, payload_bytes_max).or_else(|| self.own(lane, payload_bytes_max))
+            self.relayed(lane, payload_bytes_max, out)
+                .or_else(|| self.own(lane, payload_bytes_max, out))
         } else {
-            self.own(lane, payload_bytes_max).or_else(|| self.relayed(lane, payload_bytes_max))
+            self.own(lane, payload_bytes_max, out)
+                .or_else(|| self.relayed(lane, payload_bytes_max, out))
         }
     }
 }
 
 impl Layers<'_> {
-    fn own(&mut self, lane: Lane, payload_bytes_max: usize) -> Option<DataFrame> {
+    fn own(
+        &mut self,
+        lane: Lane,
+        payload_bytes_max: usize,
+        out: &mut BytesMut,
+    ) -> Option<DataHead> {
         if lane == Lane::Realtime
             && let Some(frame) =
                 self.traces.poll(self.now, &self.own_key, &self.peer, self.counters)
         {
-            return Some(frame);
+            return Some(frame.write(out));
         }
-        self.bus.poll_transmit(self.now, self.entropy, self.link, lane, payload_bytes_max)
+        self.bus.poll_transmit(self.now, self.entropy, self.link, lane, payload_bytes_max, out)
     }
 
-    fn relayed(&mut self, lane: Lane, payload_bytes_max: usize) -> Option<DataFrame> {
+    fn relayed(
+        &mut self,
+        lane: Lane,
+        payload_bytes_max: usize,
+        out: &mut BytesMut,
+    ) -> Option<DataHead> {
         loop {
             match self.neighbour.relay.pop(self.now, lane, payload_bytes_max)? {
-                Next::Frame(frame) => return Some(frame),
+                Next::Frame(frame) => return Some(frame.write(out)),
                 Next::Expired => self.counters.dropped_expired += 1,
                 Next::TooBig(frame) => self.too_big.push((frame, payload_bytes_max)),
             }

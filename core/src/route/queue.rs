@@ -6,7 +6,7 @@ use bytes::BytesMut;
 
 use crate::crypto::hash::{self, Domain};
 use crate::id::{Address, PeerKey};
-use crate::limits::{FRAME_LIFETIME, HOP_LIMIT_SLACK, PATH_HOPS_MAX};
+use crate::limits::{FRAME_LIFETIME, HOP_LIMIT_SLACK, PATH_HOPS_MAX, PIN_BYTES_MIN};
 use crate::limits::{RELAY_MARK_AFTER, RELAY_QUEUE_BYTES_MAX};
 use crate::time::Instant;
 use crate::wire::frame::{DATA_OVERHEAD_BYTES, DataFrame};
@@ -64,12 +64,15 @@ impl RelayQueue {
     pub fn push(
         &mut self,
         now: Instant,
-        frame: DataFrame,
+        mut frame: DataFrame,
         came_from: PeerKey,
     ) -> Result<(), DataFrame> {
         let queue = self.lane(frame.lane);
         if queue.bytes + size(&frame) > RELAY_QUEUE_BYTES_MAX {
             return Err(frame);
+        }
+        if frame.payload.len() < PIN_BYTES_MIN {
+            frame.payload = BytesMut::from(&frame.payload[..]);
         }
         queue.bytes += size(&frame);
         queue.frames.push_back(Waiting { frame, came_from, since: now });

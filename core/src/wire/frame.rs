@@ -72,15 +72,35 @@ pub struct DataFrame {
     pub payload: BytesMut,
 }
 
-impl DataFrame {
+/// A data frame without its payload: that is where the frame goes to already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataHead {
+    /// The lane.
+    pub lane: Lane,
+    /// Where it goes.
+    pub header: RoutingHeader,
+    /// The tag of the payload's end-to-end seal.
+    pub tag: Tag,
+}
+
+impl DataHead {
     /// The frame's prefix on a stream-shaped link.
     #[must_use]
-    pub fn prefix(&self) -> Prefix {
+    pub fn prefix(&self, payload_bytes: usize) -> Prefix {
         Prefix {
             lane: self.lane,
             data: true,
-            length: DATA_OVERHEAD_BYTES - PREFIX_BYTES + self.payload.len(),
+            length: DATA_OVERHEAD_BYTES - PREFIX_BYTES + payload_bytes,
         }
+    }
+}
+
+impl DataFrame {
+    /// Appends the payload to `out`; what remains is the rest.
+    #[must_use]
+    pub fn write(self, out: &mut BytesMut) -> DataHead {
+        out.extend_from_slice(&self.payload);
+        DataHead { lane: self.lane, header: self.header, tag: self.tag }
     }
 }
 

@@ -1,13 +1,13 @@
 //! One TCP connection as a link.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use hedgerow_driver::{
     Endpoint, LinkEstimate, LinkId, LinkLoss, LinkOrigin, LinkShape, LinkUp, NodeGone, Outgoing,
     Reports,
@@ -28,9 +28,16 @@ const FRAME_BYTES_MAX: usize = 65_536;
 const ESTIMATE: LinkEstimate =
     LinkEstimate { rate_bytes_per_s: 100_000_000, delay: Duration::from_micros(200) };
 
-/// Room for one read. A rest smaller than `READ_BYTES_MIN` is not worth a system call.
-const READ_BYTES: usize = 64 * 1024;
+/// A block that is read into until less than `READ_BYTES_MIN` is left, which is not worth a
+/// system call. Frames that lie whole in one block are never copied together.
+const BLOCK_BYTES: usize = 256 * 1024;
+/// One read. Reports wait in a channel of a fixed length, so this bounds what a node that is busy
+/// leaves in memory.
+const READ_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 16 * 1024;
+/// Blocks that a link comes back to once everything in them is done with: fresh memory costs
+/// more than what is read into it.
+const BLOCKS_MAX: usize = 8;
 
 /// How long the other end may take to answer our end of stream with its own. Closing a socket
 /// with unread bytes would reset it, and the other end would lose what it has not read yet.
@@ -205,12 +212,13 @@ async fn read<F>(reader: &mut ReadHalf<'_>, received: impl Fn(BytesMut) -> F) ->
 where
     F: Future<Output = Result<(), NodeGone>>,
 {
+    let mut blocks = Blocks::default();
     let mut buffer = BytesMut::new();
     loop {
         if buffer.capacity() < READ_BYTES_MIN {
-            buffer.reserve(READ_BYTES);
+            buffer = blocks.exchange(buffer);
         }
-        match reader.read_buf(&mut buffer).await {
+        match reader.read_buf(&mut (&mut buffer).limit(READ_BYTES_MAX)).await {
             Ok(0) => return LinkLoss::ClosedByRemote,
             Ok(_) => {}
             Err(error) => return loss(&error),
@@ -225,6 +233,27 @@ where
 enum Wrote {
     Something,
     Nothing,
+}
+
+/// Blocks in the order in which they were filled.
+#[derive(Default)]
+struct Blocks(VecDeque<BytesMut>);
+
+impl Blocks {
+    /// An empty block for a full one.
+    fn exchange(&mut self, full: BytesMut) -> BytesMut {
+        if full.capacity() > 0 || !self.0.is_empty() {
+            self.0.push_back(full);
+        }
+        let free = self.0.iter_mut().position(|block| block.try_reclaim(BLOCK_BYTES));
+        if let Some(block) = free.and_then(|at| self.0.remove(at)) {
+            return block;
+        }
+        if self.0.len() >= BLOCKS_MAX {
+            self.0.pop_front();
+        }
+        BytesMut::with_capacity(BLOCK_BYTES)
+    }
 }
 
 /// Writes what the node gives, until it closes the link or the driver shuts down.
@@ -253,7 +282,7 @@ async fn write(
 
 /// Throws away what still comes in, until the other end has closed as well.
 async fn drain(reader: &mut ReadHalf<'_>) {
-    let mut waste = vec![0; READ_BYTES];
+    let mut waste = vec![0; READ_BYTES_MIN];
     while matches!(reader.read(&mut waste).await, Ok(1..)) {}
 }
 

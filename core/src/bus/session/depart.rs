@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 
 use super::{LaneState, Session, at};
-use crate::bus::config::{DataFrame, Path};
+use crate::bus::config::{DataHead, Path};
 use crate::bus::control::Control;
 use crate::bus::frame::{self, DATA_HEADER_MAX, Frame};
 use crate::bus::recovery::{Item, Sent};
@@ -17,10 +17,12 @@ use crate::limits::{FRAME_LIFETIME, REKEY_AFTER, REKEY_PACKETS};
 use crate::time::{Duration, Instant};
 use crate::wire::routing::{DataKind, ROUTING_HEADER_BYTES, RoutingHeader};
 
-/// A packet under construction.
-struct Packet {
-    bytes: BytesMut,
-    bytes_max: usize,
+/// A packet under construction, at the end of what its link sends next.
+struct Packet<'a> {
+    bytes: &'a mut BytesMut,
+    /// Where it starts, and where it ends at the latest.
+    start: usize,
+    end_max: usize,
     items: Vec<Item>,
     /// How long the mesh may carry it; `None`: holds nothing that asks for an answer.
     life: Option<Duration>,
@@ -53,7 +55,7 @@ impl Session {
         room && !state.recovery.is_full()
     }
 
-    /// The next packet of a lane.
+    /// The next packet of a lane, of at most `bytes_max` bytes; appended to `out`.
     pub(in crate::bus) fn poll_packet(
         &mut self,
         cx: &mut Shared,
@@ -61,23 +63,25 @@ impl Session {
         path: &Path,
         lane: Lane,
         bytes_max: usize,
-    ) -> Option<DataFrame> {
+        out: &mut BytesMut,
+    ) -> Option<DataHead> {
+        let start = out.len();
         if let Some(reason) = self.closing {
-            let mut bytes = BytesMut::new();
-            Frame::Close { reason }.encode(&mut bytes);
-            return self.seal(cx, path, lane, bytes, FRAME_LIFETIME);
+            Frame::Close { reason }.encode(out);
+            return self.seal(cx, path, lane, &mut out[start..], FRAME_LIFETIME);
         }
         let state = &mut self.lanes[at(lane)];
         cx.counters.unreliable_expired += state.departures.expire(now);
         if !self.wants(now, lane) {
             return None;
         }
-        let bytes_max = bytes_max.min(path.payload_bytes_max).min(self.told_bytes_max);
-        let bytes = BytesMut::with_capacity(self.expected_bytes(lane).min(bytes_max));
-        let mut packet = Packet { bytes, bytes_max, items: Vec::new(), life: None };
+        let bytes_max = bytes_max.min(self.told_bytes_max);
+        out.reserve(self.expected_bytes(lane).min(bytes_max));
+        let end_max = start + bytes_max;
+        let mut packet = Packet { bytes: out, start, end_max, items: Vec::new(), life: None };
         if let Some(ack) = self.lanes[at(lane)].arrivals.take_ack(now) {
             packet.items.push(Item::Ack { largest: ack.largest() });
-            Frame::Ack(ack).encode(&mut packet.bytes);
+            Frame::Ack(ack).encode(packet.bytes);
         }
         if lane == Lane::Realtime && self.pings.wait() && self.may_send(lane) {
             self.put_ping(now, &mut packet);
@@ -86,15 +90,16 @@ impl Session {
             self.put_payload(now, lane, &mut packet);
             let state = &mut self.lanes[at(lane)];
             if state.probes > 0 && packet.life.is_none() {
-                Frame::Ping.encode(&mut packet.bytes);
+                Frame::Ping.encode(packet.bytes);
                 packet.life = Some(FRAME_LIFETIME);
             }
         }
-        if packet.bytes.is_empty() {
+        if packet.bytes.len() == start {
             return None;
         }
         self.note_sent(now, lane, &mut packet);
-        self.seal(cx, path, lane, packet.bytes, packet.life.unwrap_or(FRAME_LIFETIME))
+        let life = packet.life.unwrap_or(FRAME_LIFETIME);
+        self.seal(cx, path, lane, &mut out[start..], life)
     }
 
     /// Nothing goes beside a ping: it measures the way, not what else there is to send.
@@ -113,13 +118,14 @@ impl Session {
         usize::try_from(data).unwrap_or(usize::MAX).saturating_add(state.departures.bytes() + 256)
     }
 
-    fn note_sent(&mut self, now: Instant, lane: Lane, packet: &mut Packet) {
+    fn note_sent(&mut self, now: Instant, lane: Lane, packet: &mut Packet<'_>) {
         let state = &mut self.lanes[at(lane)];
         if packet.life.is_none() {
             return;
         }
         state.probes = state.probes.saturating_sub(1);
-        let bytes = (packet.bytes.len() + TAG_BYTES + ROUTING_HEADER_BYTES) as u64;
+        let payload = packet.bytes.len() - packet.start;
+        let bytes = (payload + TAG_BYTES + ROUTING_HEADER_BYTES) as u64;
         self.congestion.on_sent(now, bytes);
         self.waiting_since.get_or_insert(now);
         let items = core::mem::take(&mut packet.items);
@@ -131,13 +137,13 @@ impl Session {
         cx: &mut Shared,
         path: &Path,
         lane: Lane,
-        mut payload: BytesMut,
+        payload: &mut [u8],
         life: Duration,
-    ) -> Option<DataFrame> {
+    ) -> Option<DataHead> {
         let state = &mut self.lanes[at(lane)];
         let number = state.recovery.take_number();
         let keys = self.keys.as_mut()?;
-        let tag = keys.seal(number, lane, &mut payload);
+        let tag = keys.seal(number, lane, payload);
         cx.counters.packets_sent += 1;
         let header = RoutingHeader {
             kind: DataKind::Packet,
@@ -151,7 +157,7 @@ impl Session {
             #[allow(clippy::cast_possible_truncation)]
             packet_low: number as u32,
         };
-        Some(DataFrame { lane, header, tag, payload })
+        Some(DataHead { lane, header, tag })
     }
 
     /// Whether the keys have served long enough.
@@ -163,7 +169,7 @@ impl Session {
             })
     }
 
-    fn put_control(&mut self, lane: Lane, packet: &mut Packet) {
+    fn put_control(&mut self, lane: Lane, packet: &mut Packet<'_>) {
         for _ in 0..self.lanes[at(lane)].control.len() {
             let Some(control) = self.lanes[at(lane)].control.pop_front() else { return };
             if matches!(control, Control::Finish(n) if self.lanes[at(lane)].departures.holds(n)) {
@@ -172,8 +178,8 @@ impl Session {
             }
             let Some((frame, item)) = self.frame_of(lane, control) else { continue };
             let before = packet.bytes.len();
-            frame.encode(&mut packet.bytes);
-            if packet.bytes.len() > packet.bytes_max {
+            frame.encode(packet.bytes);
+            if packet.bytes.len() > packet.end_max {
                 packet.bytes.truncate(before);
                 self.lanes[at(lane)].control.push_front(control);
                 return;
@@ -237,13 +243,13 @@ impl Session {
     }
 
     /// Unreliable messages and stream data, which goes first in turn.
-    fn put_payload(&mut self, now: Instant, lane: Lane, packet: &mut Packet) {
+    fn put_payload(&mut self, now: Instant, lane: Lane, packet: &mut Packet<'_>) {
         let data_first = self.lanes[at(lane)].data_first;
         if data_first {
             self.put_data(now, lane, packet);
         }
         let state = &mut self.lanes[at(lane)];
-        let life = state.departures.write(now, &mut packet.bytes, packet.bytes_max);
+        let life = state.departures.write(now, packet.bytes, packet.end_max);
         packet.life = packet.life.max(life);
         state.data_first = !data_first;
         if !data_first {
@@ -251,12 +257,12 @@ impl Session {
         }
     }
 
-    fn put_data(&mut self, now: Instant, lane: Lane, packet: &mut Packet) {
+    fn put_data(&mut self, now: Instant, lane: Lane, packet: &mut Packet<'_>) {
         while let Some(number) = self.lanes[at(lane)].ready.pop_front() {
             let Some(stream) = self.streams.get_mut(&(lane, number)) else { continue };
             let mut served = false;
             while stream.may_send() {
-                let room = packet.bytes_max.saturating_sub(packet.bytes.len() + DATA_HEADER_MAX);
+                let room = packet.end_max.saturating_sub(packet.bytes.len() + DATA_HEADER_MAX);
                 // Not worth a header; the next packet has room.
                 if room < 16 {
                     let ready = &mut self.lanes[at(lane)].ready;
@@ -269,8 +275,8 @@ impl Session {
                 }
                 let Some(piece) = stream.outgoing.next_piece(now, room as u64) else { break };
                 let length = (piece.range.end - piece.range.start) as usize;
-                frame::put_data(&mut packet.bytes, number, piece.range.start, piece.fin, length);
-                stream.outgoing.copy(&piece.range, &mut packet.bytes);
+                frame::put_data(packet.bytes, number, piece.range.start, piece.fin, length);
+                stream.outgoing.copy(&piece.range, packet.bytes);
                 let item = Item::Data { stream: number, range: piece.range, fin: piece.fin };
                 packet.items.push(item);
                 packet.life = Some(FRAME_LIFETIME);

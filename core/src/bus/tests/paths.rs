@@ -173,11 +173,11 @@ fn peers_on_one_link_take_turns() {
     }
     assert!(bus.wants_transmit(LINK));
     let calls: Vec<_> =
-        core::iter::from_fn(|| bus.poll_transmit(now, &mut entropy, LINK, Lane::Realtime, 1_280))
+        core::iter::from_fn(|| poll(&mut bus, now, &mut entropy, LINK, Lane::Realtime))
             .map(|frame| frame.header.destination)
             .collect();
     assert_eq!(calls, others);
-    assert!(bus.poll_transmit(now, &mut entropy, LINK, Lane::Normal, 1_280).is_none());
+    assert!(poll(&mut bus, now, &mut entropy, LINK, Lane::Normal).is_none());
     assert!(!bus.wants_transmit(LINK));
 }
 
