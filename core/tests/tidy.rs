@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+#[path = "tidy/licences.rs"]
+mod licences;
 #[path = "tidy/promises.rs"]
 mod promises;
 #[path = "tidy/scan.rs"]
