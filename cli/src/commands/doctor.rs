@@ -24,7 +24,13 @@ pub(super) async fn run(
     flags: UpArguments,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    let folder = settings::home_folder(flag)?;
+    let folder = match settings::home_folder(flag) {
+        Ok(folder) => folder,
+        Err(failure) => {
+            print(&[Check::fail("home", failure.message, failure.hint)], output)?;
+            return Ok(ExitCode::from(failure.code.exit_code()));
+        }
+    };
     let survey = survey(&folder);
     let mut checks = home::check(&survey);
     let (config, configured) = configuration::check(&survey.folder, &flags);

@@ -88,9 +88,17 @@ fn a_home_that_is_a_file_or_missing_says_so() {
         refuses(&home, "bad_home", "cannot make the folder", "a file is in the way");
     }
     // A user without a home directory, as services and containers have it.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hedgerow"));
-    command.args(["up", "--json"]).env_clear().env("HOME", "nowhere").env("XDG_DATA_HOME", "");
-    told(&Run::of(command).end().error(7), "bad_home", "no data folder", "set HEDGEROW_HOME");
+    let homeless = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hedgerow"));
+        command.args(arguments).env_clear().env("HOME", "nowhere").env("XDG_DATA_HOME", "");
+        Run::of(command).end()
+    };
+    let error = homeless(&["up", "--json"]).error(7);
+    told(&error, "bad_home", "no data folder", "set HEDGEROW_HOME");
+    let doctor = homeless(&["doctor", "--json"]);
+    assert_eq!(doctor.code, Some(7), "{doctor:?}");
+    let check = doctor.json().remove(0);
+    assert_eq!((&check["check"], &check["status"]), (&"home".into(), &"fail".into()));
 }
 
 #[test]

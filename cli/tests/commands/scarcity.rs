@@ -50,6 +50,8 @@ fn a_node_with_64_files_goes_on_and_recovers() {
     let Ended { code, stderr, .. } = up.end();
     assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(stderr.matches("cannot accept commands").count(), 1, "{stderr}");
+    let lines = stderr.lines().count();
+    assert!(lines < 40, "{lines} lines of log: {stderr}");
 }
 
 #[test]
