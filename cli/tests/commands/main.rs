@@ -27,4 +27,6 @@ mod scarcity;
 #[cfg(unix)]
 mod suspend;
 #[cfg(unix)]
+mod troubleshooting;
+#[cfg(unix)]
 mod up;
