@@ -25,6 +25,8 @@ pub struct Counters {
     pub edges_left_out: u64,
     /// Metadata bodies not fetched because the cache was full.
     pub bodies_refused: u64,
+    /// Metadata bodies that came whole and were not what their owner signed.
+    pub bodies_broken: u64,
     /// Sightings refused because a table was full.
     pub sightings_refused: u64,
     /// Frames relayed for others.

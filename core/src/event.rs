@@ -69,6 +69,20 @@ pub enum Event {
         /// One of those that were closed.
         endpoint: Endpoint,
     },
+    /// A newcomer was turned away: all links of the transport are taken.
+    TurnedAway {
+        /// On which transport.
+        transport: TransportId,
+        /// Where it is.
+        endpoint: Endpoint,
+    },
+    /// A peer's metadata is not fetched: it is too large, or the cache is full.
+    MetadataRefused {
+        /// Whose.
+        owner: PeerKey,
+        /// How large it is said to be.
+        bytes: usize,
+    },
     /// A neighbour offers adverts that are not taken. Told once in a while, not for each.
     AdvertRefused {
         /// Who offers.

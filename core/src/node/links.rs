@@ -132,6 +132,9 @@ impl Node {
         }
         if rival.is_none() && !self.dialer.has_room(link.transport) {
             self.counters.turned_away += 1;
+            if let Some(endpoint) = self.links.get(&link).map(|entry| entry.endpoint.clone()) {
+                self.outputs.event(Event::TurnedAway { transport: link.transport, endpoint });
+            }
             self.close(now, link, CloseCode::AtCapacity, DIAL_BACKOFF_MAX);
             return;
         }

@@ -173,6 +173,9 @@ impl Node {
             Some((peer, profile.metadata_hash, bytes))
         });
         self.bodies.want(now, wanted);
+        while let Some((owner, bytes)) = self.bodies.poll_refused() {
+            self.outputs.event(Event::MetadataRefused { owner, bytes });
+        }
         let input =
             GraphInput { database: &self.database, table: &self.table, bodies: &self.bodies };
         for change in self.presence.refresh(now, &input) {

@@ -99,6 +99,7 @@ impl Node {
         Counters {
             edges_left_out: u64::try_from(self.own.edges_left_out()).unwrap_or(u64::MAX),
             bodies_refused: self.bodies.refused(),
+            bodies_broken: self.bodies.broken(),
             sightings_refused: self.dialer.refused(),
             bus: *self.bus.counters(),
             ..self.counters

@@ -3,6 +3,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use bytes::Bytes;
 
@@ -19,6 +20,8 @@ use crate::wire::control::{BodyChunk, BodyWant};
 const PIECES_AT_ONCE: u8 = 8;
 /// Neighbours that wait for one body.
 const WAITING_MAX: usize = 64;
+/// The wait after a broken body doubles so often: to about two minutes.
+const FAILURES_MAX: u32 = 6;
 /// Pieces one neighbour may have asked for and not been sent yet.
 const SERVE_MAX: usize = 32;
 
@@ -28,27 +31,36 @@ pub fn body_hash(body: &[u8]) -> BodyHash {
     hash::digest(Domain::MetadataBody, &[body])
 }
 
+/// A body as a profile tells of it. Whoever tells of another's hash with a length of his own does
+/// not get into the way of the true one.
+type Told = (BodyHash, usize);
+
 /// All bodies this node holds, fetches and serves.
 #[derive(Debug, Default)]
 pub struct Bodies {
     held: BTreeMap<BodyHash, Bytes>,
     own: Option<BodyHash>,
-    fetches: BTreeMap<BodyHash, Fetching>,
+    fetches: BTreeMap<Told, Fetching>,
     /// Neighbours that asked for a body this node did not have.
     waiting: BTreeMap<BodyHash, BTreeSet<PeerKey>>,
     serving: BTreeMap<PeerKey, Vec<(BodyHash, u32)>>,
     /// Bodies not fetched because they are too large or the cache is full, and how often that
     /// began.
-    refused: BTreeSet<BodyHash>,
+    refused: BTreeSet<Told>,
     refusals: u64,
+    /// Those of them that nobody was told of yet: whose, and how large.
+    untold: Vec<(PeerKey, usize)>,
+    /// Bodies that came whole and were not what their hash says.
+    broken: u64,
 }
 
 #[derive(Debug)]
 struct Fetching {
     owner: PeerKey,
-    bytes: usize,
     received: Vec<u8>,
     ask_at: Instant,
+    /// How often it came whole and broken.
+    failures: u32,
 }
 
 /// A question to send to the next hop towards `owner`.
@@ -82,15 +94,17 @@ impl Bodies {
     /// Fetches exactly the bodies `wanted` tells, `(owner, hash, bytes)`, and drops what nobody
     /// has any more.
     pub fn want(&mut self, now: Instant, wanted: impl Iterator<Item = (PeerKey, BodyHash, usize)>) {
-        let wanted: BTreeMap<_, _> =
-            wanted.map(|(owner, hash, bytes)| (hash, (owner, bytes))).collect();
+        let wanted: BTreeMap<Told, PeerKey> =
+            wanted.map(|(owner, hash, bytes)| ((hash, bytes), owner)).collect();
+        let hashes: BTreeSet<BodyHash> = wanted.keys().map(|(hash, _)| *hash).collect();
         let own = self.own;
-        self.held.retain(|hash, _| Some(*hash) == own || wanted.contains_key(hash));
-        self.fetches.retain(|hash, _| wanted.contains_key(hash));
-        self.waiting.retain(|hash, _| wanted.contains_key(hash));
-        self.refused.retain(|hash| wanted.contains_key(hash));
-        for (hash, (owner, bytes)) in wanted {
-            if let Some(fetching) = self.fetches.get_mut(&hash) {
+        self.held.retain(|hash, _| Some(*hash) == own || hashes.contains(hash));
+        self.fetches.retain(|told, _| wanted.contains_key(told));
+        self.waiting.retain(|hash, _| hashes.contains(hash));
+        self.refused.retain(|told| wanted.contains_key(told));
+        for (told, owner) in wanted {
+            let (hash, bytes) = told;
+            if let Some(fetching) = self.fetches.get_mut(&told) {
                 // The first owner may have left; whoever has it now leads the way.
                 fetching.owner = owner;
                 continue;
@@ -99,18 +113,21 @@ impl Bodies {
                 continue;
             }
             if bytes > METADATA_BYTES_MAX || self.bytes() + bytes > METADATA_CACHE_BYTES_MAX {
-                self.refusals += u64::from(self.refused.insert(hash));
+                if self.refused.insert(told) {
+                    self.refusals += 1;
+                    self.untold.push((owner, bytes));
+                }
                 continue;
             }
-            let fetching = Fetching { owner, bytes, received: Vec::new(), ask_at: now };
-            self.fetches.insert(hash, fetching);
+            let fetching = Fetching { owner, received: Vec::new(), ask_at: now, failures: 0 };
+            self.fetches.insert(told, fetching);
         }
     }
 
     /// Bytes held and promised.
     fn bytes(&self) -> usize {
         let held: usize = self.held.values().map(Bytes::len).sum();
-        held + self.fetches.values().map(|fetching| fetching.bytes).sum::<usize>()
+        held + self.fetches.keys().map(|(_, bytes)| bytes).sum::<usize>()
     }
 
     /// How many bodies were not fetched because they were too large or the cache was full.
@@ -119,9 +136,20 @@ impl Bodies {
         self.refusals
     }
 
+    /// The next body that is not fetched and that nobody was told of: whose, and how large.
+    pub fn poll_refused(&mut self) -> Option<(PeerKey, usize)> {
+        self.untold.pop()
+    }
+
+    /// How many bodies came whole and were not what their hash says.
+    #[must_use]
+    pub fn broken(&self) -> u64 {
+        self.broken
+    }
+
     /// The next question that is due.
     pub fn poll_fetch(&mut self, now: Instant) -> Option<Fetch> {
-        let (hash, fetching) =
+        let ((hash, _), fetching) =
             self.fetches.iter_mut().find(|(_, fetching)| fetching.ask_at <= now)?;
         fetching.ask_at = now + METADATA_RETRY;
         let offset = u32::try_from(fetching.received.len()).unwrap_or(u32::MAX);
@@ -137,7 +165,7 @@ impl Bodies {
 
     /// A neighbour has a body now: ask again at once.
     pub fn on_have(&mut self, now: Instant, hash: &BodyHash) {
-        if let Some(fetching) = self.fetches.get_mut(hash) {
+        for (_, fetching) in self.fetches.range_mut(told_of(hash)) {
             fetching.ask_at = now;
         }
     }
@@ -145,35 +173,30 @@ impl Bodies {
     /// A piece came in. Returns the neighbours to tell when that completes the body; an empty
     /// list when it does and nobody waits, `None` when it does not.
     pub fn on_chunk(&mut self, now: Instant, chunk: &BodyChunk) -> Option<BTreeSet<PeerKey>> {
-        let fetching = self.fetches.get_mut(&chunk.hash)?;
-        let expected = usize::try_from(chunk.offset) == Ok(fetching.received.len());
-        let room = fetching.bytes - fetching.received.len();
-        if !expected || chunk.data.is_empty() || chunk.data.len() > room.min(METADATA_CHUNK_BYTES) {
-            return None;
+        for ((_, bytes), fetching) in self.fetches.range_mut(told_of(&chunk.hash)) {
+            if !fetching.take(now, *bytes, chunk) {
+                continue;
+            }
+            if body_hash(&fetching.received) != chunk.hash {
+                // Somebody on the way lied, or the one who told the length. Start over, ever
+                // later; the next hop may be another one by then.
+                self.broken += 1;
+                fetching.start_over(now);
+                continue;
+            }
+            let body = core::mem::take(&mut fetching.received);
+            self.held.insert(chunk.hash, body.into());
+            self.fetches.retain(|(hash, _), _| *hash != chunk.hash);
+            return Some(self.waiting.remove(&chunk.hash).unwrap_or_default());
         }
-        fetching.received.extend_from_slice(&chunk.data);
-        if fetching.received.len() < fetching.bytes {
-            let asked = METADATA_CHUNK_BYTES * usize::from(PIECES_AT_ONCE);
-            let all_came = fetching.received.len().is_multiple_of(asked);
-            fetching.ask_at = if all_came { now } else { now + METADATA_RETRY };
-            return None;
-        }
-        if body_hash(&fetching.received) != chunk.hash {
-            // Somebody on the way lied. Start over; the next hop may be another one by then.
-            fetching.received.clear();
-            fetching.ask_at = now + METADATA_RETRY;
-            return None;
-        }
-        let fetching = self.fetches.remove(&chunk.hash)?;
-        self.held.insert(chunk.hash, fetching.received.into());
-        Some(self.waiting.remove(&chunk.hash).unwrap_or_default())
+        None
     }
 
     /// A neighbour asks. False when this node does not have the body; it will say so when it
     /// does, if it is fetching it.
     pub fn on_want(&mut self, from: PeerKey, want: &BodyWant) -> bool {
         let Some(body) = self.held.get(&want.hash) else {
-            if self.fetches.contains_key(&want.hash) {
+            if self.fetches.range(told_of(&want.hash)).next().is_some() {
                 let waiting = self.waiting.entry(want.hash).or_default();
                 if waiting.len() < WAITING_MAX {
                     waiting.insert(from);
@@ -219,6 +242,33 @@ impl Bodies {
         for waiting in self.waiting.values_mut() {
             waiting.remove(neighbour);
         }
+    }
+}
+
+/// Everything that is told of one hash.
+fn told_of(hash: &BodyHash) -> RangeInclusive<Told> {
+    (*hash, 0)..=(*hash, usize::MAX)
+}
+
+impl Fetching {
+    /// Takes a piece if it is the next one; says whether that was the last.
+    fn take(&mut self, now: Instant, bytes: usize, chunk: &BodyChunk) -> bool {
+        let expected = usize::try_from(chunk.offset) == Ok(self.received.len());
+        let room = bytes.saturating_sub(self.received.len()).min(METADATA_CHUNK_BYTES);
+        if !expected || chunk.data.is_empty() || chunk.data.len() > room {
+            return false;
+        }
+        self.received.extend_from_slice(&chunk.data);
+        let asked = METADATA_CHUNK_BYTES * usize::from(PIECES_AT_ONCE);
+        let all_came = self.received.len().is_multiple_of(asked);
+        self.ask_at = if all_came { now } else { now + METADATA_RETRY };
+        self.received.len() == bytes
+    }
+
+    fn start_over(&mut self, now: Instant) {
+        self.received = Vec::new();
+        self.ask_at = now + METADATA_RETRY * (1 << self.failures.min(FAILURES_MAX));
+        self.failures += 1;
     }
 }
 
@@ -284,6 +334,55 @@ mod tests {
     }
 
     #[test]
+    fn a_false_length_for_anothers_hash_does_not_delay_the_true_one() {
+        for lie in [1, 1_023, 1_024, 1_500, METADATA_BYTES_MAX] {
+            let (mut owner, mut other) = (Bodies::default(), Bodies::default());
+            let body = body(3_000);
+            let hash = body_hash(&body);
+            owner.set_own(body.clone());
+            other.want(MS(0), [(key(9), hash, lie), (key(1), hash, 3_000)].into_iter());
+            let fetches = core::iter::from_fn(|| other.poll_fetch(MS(0))).collect::<Vec<_>>();
+            for fetch in fetches {
+                owner.on_want(key(2), &fetch.want);
+            }
+            while let Some(chunk) = owner.poll_chunk(&key(2)) {
+                other.on_chunk(MS(1), &chunk);
+            }
+            assert_eq!(other.body(&hash), Some(body), "{lie}");
+            assert_eq!(other.next_timeout(), None, "the lie is not followed");
+        }
+    }
+
+    #[test]
+    fn a_body_that_comes_broken_is_asked_for_ever_later() {
+        let mut bodies = Bodies::default();
+        let hash = body_hash(b"the truth");
+        bodies.want(MS(0), [(key(1), hash, 5)].into_iter());
+        let mut waits = Vec::new();
+        let mut now = MS(0);
+        for _ in 0..9 {
+            assert!(bodies.poll_fetch(now).is_some());
+            let data = Bytes::from_static(b"a lie");
+            assert_eq!(bodies.on_chunk(now, &BodyChunk { hash, offset: 0, data }), None);
+            let next = bodies.next_timeout().unwrap();
+            waits.push(next.since(now).as_secs());
+            now = next;
+        }
+        assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 128, 128]);
+        assert_eq!(bodies.broken(), 9);
+    }
+
+    #[test]
+    fn when_its_owner_leaves_another_who_has_the_same_leads_the_way() {
+        let mut bodies = Bodies::default();
+        bodies.want(MS(0), [(key(1), [7; 32], 2_000)].into_iter());
+        assert_eq!(bodies.poll_fetch(MS(0)).unwrap().owner, key(1));
+        bodies.want(MS(1), [(key(2), [7; 32], 2_000)].into_iter());
+        let at = bodies.next_timeout().unwrap();
+        assert_eq!(bodies.poll_fetch(at).unwrap().owner, key(2));
+    }
+
+    #[test]
     fn a_relay_that_is_still_fetching_says_when_it_has_it() {
         let (mut owner, mut relay) = (Bodies::default(), Bodies::default());
         let body = body(2_000);
@@ -305,6 +404,9 @@ mod tests {
         let mut bodies = Bodies::default();
         bodies.want(MS(0), [(key(1), [1; 32], METADATA_BYTES_MAX + 1)].into_iter());
         assert_eq!((bodies.next_timeout(), bodies.refused()), (None, 1));
+        assert_eq!(bodies.poll_refused(), Some((key(1), METADATA_BYTES_MAX + 1)));
+        bodies.want(MS(1), [(key(1), [1; 32], METADATA_BYTES_MAX + 1)].into_iter());
+        assert_eq!(bodies.poll_refused(), None, "told once");
         let many = (0..200_u8).map(|n| (key(1), [n; 32], METADATA_BYTES_MAX));
         bodies.want(MS(0), many);
         assert_eq!(bodies.bytes(), METADATA_CACHE_BYTES_MAX);
