@@ -228,6 +228,13 @@ pub enum LinkLoss {
     Other(String),
 }
 
+impl LinkLoss {
+    /// Whether the other end did it.
+    pub(crate) fn is_by_remote(&self) -> bool {
+        matches!(self, Self::ClosedByRemote | Self::Reset)
+    }
+}
+
 /// What the core asks of a driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransportCommand {

@@ -391,6 +391,9 @@ impl Link {
         let end = match core::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Closed => return,
             Phase::Closing { end, .. } => end,
+            Phase::Greeting(greeting) if greeting.awaits_answer() && loss.is_by_remote() => {
+                LinkEnd::Handshake(HandshakeFailure::HungUp)
+            }
             Phase::Greeting(_) | Phase::Up(_) => LinkEnd::Lost(loss),
         };
         self.events.push_back(LinkEvent::Closed(end));

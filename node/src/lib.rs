@@ -4,6 +4,7 @@
 //! - [`presence`]: who is there, and what they say about themselves
 //! - [`bus`]: messages and streams
 //! - [`diagnose`]: how well a peer is reached, and by which way
+//! - [`notice`]: what goes wrong around a node, and what to do
 //! - [`config`]: what a node is told
 //! - [`home`]: where a node keeps its key
 //! - [`cipher`]: what seals it all
@@ -20,6 +21,7 @@ pub mod diagnose;
 pub mod home;
 mod links;
 mod mesh;
+pub mod notice;
 pub mod presence;
 mod runtime;
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::builder::MeshBuilder;
 use crate::bus::Bus;
 use crate::links::{Link, Stranger, TransportStatus};
+use crate::notice::Notices;
 use crate::presence::Presence;
 use crate::runtime::{Call, Shared};
 
@@ -117,6 +118,13 @@ impl Mesh {
     /// Safe: nothing changes.
     pub async fn counters(&self) -> Result<Counters, MeshClosed> {
         self.shared.ask(Call::Counters).await
+    }
+
+    /// What goes wrong around this node from now on, in sentences that say what to do. The same
+    /// trouble is told once a minute.
+    #[must_use]
+    pub fn notices(&self) -> Notices {
+        Notices::new(self.shared.clone())
     }
 
     /// The transports and their conditions.

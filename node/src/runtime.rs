@@ -9,6 +9,7 @@ mod desk;
 mod diagnose;
 mod drivers;
 mod inbox;
+mod notifier;
 mod shared;
 mod strangers;
 mod streams;
@@ -36,10 +37,12 @@ pub(crate) use streams::{NotSent, Read, StreamState};
 use crate::builder::Start;
 use crate::home::Home;
 use crate::mesh::Mesh;
+use crate::notice::Trouble;
 use crate::presence::PresenceOs;
 use desk::Desk;
 use diagnose::Diagnoses;
 use drivers::Drivers;
+use notifier::Notifier;
 use strangers::Strangers;
 
 /// Calls that wait for the task.
@@ -84,6 +87,7 @@ struct Runtime {
     node: Node,
     desk: Desk,
     diagnoses: Diagnoses,
+    notifier: Notifier,
     drivers: Drivers,
     senders: BTreeMap<LinkId, LinkSender>,
     strangers: Strangers,
@@ -123,7 +127,7 @@ pub(crate) fn start(start: Start) -> Mesh {
         node.add_transport(transport, profile);
     }
     drop(slot);
-    let graph = views::graph(&node, clock.now());
+    let graph = views::graph(&node, clock.now(), &mut |_, _| {});
     let parts = shared::Parts { config, local, metadata, listen_addresses, calls, graph };
     let shared = Arc::new(Shared::new(parts, running.status()));
     let runtime = Runtime {
@@ -131,6 +135,7 @@ pub(crate) fn start(start: Start) -> Mesh {
         node,
         desk: Desk::new(shared.clone()),
         diagnoses: Diagnoses::default(),
+        notifier: Notifier::new(shared.clone()),
         drivers: running,
         senders: BTreeMap::new(),
         strangers: Strangers::default(),
@@ -312,6 +317,9 @@ impl Runtime {
 
     fn on_event(&mut self, event: Event) {
         views::log(&event);
+        if let Some(trouble) = Trouble::of(&event) {
+            self.notifier.tell(self.clock.now(), trouble);
+        }
         match event {
             Event::Presence(change) => {
                 self.graph_changed = true;
@@ -327,7 +335,9 @@ impl Runtime {
             Event::LinkUp { link, endpoint, .. } => self.strangers.on_established(link, &endpoint),
             Event::LinkDown { link, peer, endpoint, end } => {
                 let now = self.clock.now();
-                self.strangers.on_link_down(now, link, peer.is_some(), &endpoint, &end);
+                let up = peer.is_some();
+                let trouble = self.strangers.on_link_down(now, link, up, &endpoint, &end);
+                trouble.into_iter().for_each(|trouble| self.notifier.tell(now, trouble));
             }
             Event::EpochStepped(epoch) => self.keep_epoch(epoch),
             Event::Overflow(_) => {
@@ -355,7 +365,10 @@ impl Runtime {
         if !std::mem::take(&mut self.graph_is_stale) && !changed {
             return;
         }
-        let graph = views::graph(&self.node, self.clock.now());
+        let (now, notifier) = (self.clock.now(), &mut self.notifier);
+        let graph = views::graph(&self.node, now, &mut |peer, why| {
+            notifier.tell(now, Trouble::InvalidMetadata { peer, why: Arc::new(why) });
+        });
         let before = self.shared.graph.send_replace(graph.clone());
         if changed {
             self.shared.revision.send_modify(|revision| *revision += 1);

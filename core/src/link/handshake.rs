@@ -48,6 +48,12 @@ pub enum HandshakeFailure {
     /// The peer key does not go with the key of the handshake.
     #[error("the peer's key does not go with its handshake; refuse it")]
     KeyNotBound,
+    /// The other end, which was dialled, closed instead of an answer.
+    #[error(
+        "the other end hung up during the handshake; if it does so again, check network and \
+         secret on both sides"
+    )]
+    HungUp,
     /// It took too long.
     #[error("the handshake was not finished in time")]
     TimedOut,
@@ -130,6 +136,11 @@ impl Greeting {
             greeting.step = Step::AwaitSecond(handshake);
         }
         greeting
+    }
+
+    /// Whether the other end was dialled and owes an answer.
+    pub(super) fn awaits_answer(&self) -> bool {
+        matches!(self.step, Step::AwaitSecond(_))
     }
 
     fn push(&mut self, message: &[u8]) {

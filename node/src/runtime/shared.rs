@@ -14,11 +14,14 @@ use super::{Call, Inbox};
 use crate::config::Config;
 use crate::links::TransportStatus;
 use crate::mesh::MeshClosed;
+use crate::notice::Notice;
 use crate::presence::metadata::Metadata;
 use crate::presence::{Change, PresenceGraph};
 
 /// Changes that a reader may lag behind before it gets a `Lagged` and a fresh graph.
 const CHANGES: usize = 1_024;
+/// Notices that a reader may lag behind.
+const NOTICES: usize = 256;
 
 /// What the handles and the task share. Locks are held for moments, never across an await.
 #[derive(Debug)]
@@ -33,6 +36,7 @@ pub(crate) struct Shared {
     /// Counts the changes of the graph that are more than newer figures.
     pub(crate) revision: watch::Sender<u64>,
     pub(crate) changes: broadcast::Sender<Change>,
+    pub(crate) notices: broadcast::Sender<Notice>,
     pub(crate) transports: watch::Sender<Arc<[TransportStatus]>>,
     pub(crate) inbox: Inbox,
     /// The node is asked to end.
@@ -113,6 +117,7 @@ impl Shared {
             graph: watch::Sender::new(parts.graph),
             revision: watch::Sender::new(0),
             changes: broadcast::Sender::new(CHANGES),
+            notices: broadcast::Sender::new(NOTICES),
             transports: watch::Sender::new(transports),
             inbox: Inbox::new(&parts.config.bus),
             stop: Flag::new(),

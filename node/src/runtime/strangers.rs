@@ -10,9 +10,12 @@ use hedgerow_core::network::Network;
 use hedgerow_core::time::Instant;
 
 use crate::links::Stranger;
+use crate::notice::Trouble;
 
 /// Places remembered; of more, the one that was quiet longest is forgotten.
 const STRANGERS_MAX: usize = 64;
+const UNANSWERED: &str = "the peer closed the link instead of answering: it has another network \
+                          secret, or no room; check the secret on both sides";
 
 /// The strangers that this node met.
 #[derive(Debug, Default)]
@@ -42,10 +45,11 @@ impl Strangers {
     /// The handshake showed somebody who belongs here.
     pub(super) fn on_established(&mut self, link: LinkId, endpoint: &Endpoint) {
         self.dialled.remove(&link);
-        self.known.remove(host(endpoint));
+        self.known.remove(endpoint.host());
     }
 
-    /// A link ended; without a peer, its handshake had not been done.
+    /// A link ended; without a peer, its handshake had not been done. Gives what its end says
+    /// beyond the event itself.
     pub(super) fn on_link_down(
         &mut self,
         now: Instant,
@@ -53,22 +57,22 @@ impl Strangers {
         was_up: bool,
         endpoint: &Endpoint,
         end: &LinkEnd,
-    ) {
+    ) -> Option<Trouble> {
         let dialled = self.dialled.remove(&link);
-        let reason = match end {
-            _ if was_up => return,
-            LinkEnd::Handshake(failure) => failure.to_string(),
+        let (reason, trouble) = match end {
+            _ if was_up => return None,
+            LinkEnd::Handshake(failure) => (failure.to_string(), None),
             // In a closed network a stranger's first message cannot be read, and the answer to
             // it is silence. Who accepts learns nothing from a link that ends so early: the
             // dialler may have found a better one.
             LinkEnd::Lost(LinkLoss::ClosedByRemote | LinkLoss::Reset) if dialled => {
-                "the peer closed the link instead of answering: it has another network secret, \
-                 or no room; check the secret on both sides"
-                    .to_owned()
+                let unanswered = Trouble::Unanswered { endpoint: endpoint.to_string() };
+                (UNANSWERED.to_owned(), Some(unanswered))
             }
-            _ => return,
+            _ => return None,
         };
         self.note(now, endpoint, reason, true);
+        trouble
     }
 
     /// Somebody shows a beacon; members of this network are none of ours.
@@ -80,7 +84,7 @@ impl Strangers {
     }
 
     fn note(&mut self, now: Instant, endpoint: &Endpoint, reason: String, tried: bool) {
-        let host = host(endpoint);
+        let host = endpoint.host();
         let met = match self.known.get_mut(host) {
             Some(met) => met,
             None => {
@@ -94,8 +98,9 @@ impl Strangers {
         };
         // What the handshake said is more than what a beacon says.
         if tried || !met.tried {
-            if met.reason != reason {
-                tell(endpoint, &reason, tried);
+            // A notice tells of handshakes.
+            if !tried && met.reason != reason {
+                tracing::info!(%endpoint, reason, "somebody else is near");
             }
             (met.endpoint, met.reason, met.tried) = (endpoint.clone(), reason, tried);
         }
@@ -122,15 +127,6 @@ impl Strangers {
     }
 }
 
-/// Once for each host and reason: whoever has a wrong secret comes back again and again.
-fn tell(endpoint: &Endpoint, reason: &str, tried: bool) {
-    if tried {
-        tracing::warn!(%endpoint, reason, "no link");
-    } else {
-        tracing::info!(%endpoint, reason, "somebody else is near");
-    }
-}
-
 fn why(beacon: &Beacon, network: &Network) -> &'static str {
     match (beacon.identity, network.is_open()) {
         (BeaconIdentity::Open { .. }, true) => "it is in another network",
@@ -145,15 +141,6 @@ fn why(beacon: &Beacon, network: &Network) -> &'static str {
             "it is in another network or has another secret; if it belongs here, give both the \
              same secret and network name"
         }
-    }
-}
-
-/// What stays the same when somebody comes back: all but the port, where there is one.
-fn host(endpoint: &Endpoint) -> &str {
-    let text = endpoint.as_str();
-    match text.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,
-        _ => text,
     }
 }
 
@@ -246,7 +233,8 @@ mod tests {
         {
             let mut strangers = Strangers::default();
             strangers.on_link_up(&up(origin));
-            strangers.on_link_down(at(1), link(1), false, &endpoint, &end);
+            let trouble = strangers.on_link_down(at(1), link(1), false, &endpoint, &end);
+            assert_eq!(matches!(trouble, Some(Trouble::Unanswered { .. })), told == 1);
             assert_eq!(strangers.view(at(1)).len(), told);
             assert!(strangers.dialled.is_empty());
         }

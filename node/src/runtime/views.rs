@@ -6,14 +6,12 @@ use bytes::Bytes;
 use hedgerow_core::bus::BusEvent;
 use hedgerow_core::event::Event;
 use hedgerow_core::id::PeerKey;
-use hedgerow_core::link::LinkEnd;
 use hedgerow_core::node::Node;
 use hedgerow_core::presence::{self as core, ConnectionView, Graph, PeerView};
 use hedgerow_core::route::MeshEdge;
 use hedgerow_core::time::Instant;
-use hedgerow_core::wire::control::CloseCode;
 
-use crate::presence::metadata::{self, Metadata};
+use crate::presence::metadata::{self, Metadata, MetadataError};
 use crate::presence::{
     Change, Connection, JsonObject, LeaveReason, Peer, PresenceGraph, PresenceOs, Route,
 };
@@ -27,15 +25,19 @@ pub(super) fn body_of(metadata: &Metadata) -> Bytes {
     }
 }
 
-/// The graph as it is now.
-pub(super) fn graph(node: &Node, now: Instant) -> PresenceGraph {
+/// Who is told of metadata whose hash fits its owner's profile but that is not metadata.
+type OnInvalid<'a> = dyn FnMut(PeerKey, MetadataError) + 'a;
+
+/// The graph as it is now. Metadata that is invalid is shown as empty, and told.
+pub(super) fn graph(node: &Node, now: Instant, on_invalid: &mut OnInvalid<'_>) -> PresenceGraph {
     let Graph { local, remote } = node.graph(now);
-    let mut local_peer = peer(&local);
+    let mut local_peer = peer(&local, on_invalid);
     local_peer.hops = Some(0);
-    PresenceGraph::new(local_peer, remote.iter().map(peer).collect::<Vec<_>>())
+    let remote: Vec<Peer> = remote.iter().map(|view| peer(view, on_invalid)).collect();
+    PresenceGraph::new(local_peer, remote)
 }
 
-fn peer(view: &PeerView) -> Peer {
+fn peer(view: &PeerView, on_invalid: &mut OnInvalid<'_>) -> Peer {
     let mut peer = Peer::new(view.key, view.device_name());
     if let Some(profile) = &view.profile {
         peer.os = Some(PresenceOs::from_code(profile.os));
@@ -45,7 +47,10 @@ fn peer(view: &PeerView) -> Peer {
     peer.is_connected_to_gateway = view.is_gateway();
     peer.connections = view.connections.iter().map(connection).collect();
     peer.peer_metadata = match &view.metadata {
-        core::Metadata::Body(body) => remote_metadata(view, body),
+        core::Metadata::Body(body) => metadata::parse_remote(body).unwrap_or_else(|error| {
+            on_invalid(view.key, error);
+            JsonObject::new()
+        }),
         core::Metadata::Empty | core::Metadata::Pending => JsonObject::new(),
     };
     peer.metadata_pending = view.metadata == core::Metadata::Pending;
@@ -56,14 +61,6 @@ fn peer(view: &PeerView) -> Peer {
     });
     peer.last_seen = Some(view.last_seen);
     peer
-}
-
-/// A body whose hash fits its owner's profile but that is not metadata: the owner's fault.
-fn remote_metadata(view: &PeerView, body: &Bytes) -> JsonObject {
-    metadata::parse_remote(body).unwrap_or_else(|error| {
-        tracing::warn!(peer = %view.key, %error, "a peer's metadata is not valid, shown as empty");
-        JsonObject::new()
-    })
 }
 
 fn connection(view: &ConnectionView) -> Connection {
@@ -102,8 +99,8 @@ pub(super) fn change(
     }
 }
 
-/// Tells the log what a user can follow (`info`), what needs one (`warn`), and what a developer
-/// wants (`debug`).
+/// Tells the log what a user can follow (`info`), the state of a transport that needs one
+/// (`warn`), and what a developer wants (`debug`). What else needs one is a notice.
 pub(super) fn log(event: &Event) {
     match event {
         Event::LinkUp { link, peer, endpoint } => {
@@ -112,12 +109,10 @@ pub(super) fn log(event: &Event) {
         Event::LinkDown { link, peer: Some(peer), endpoint, end } => {
             tracing::info!(%peer, ?link, %endpoint, reason = %end, "link down");
         }
-        Event::LinkDown { link, peer: None, endpoint, end } => match end {
-            LinkEnd::Here(CloseCode::Myself) => {
-                tracing::debug!(?link, %endpoint, "this endpoint is this very node");
-            }
-            _ => tracing::debug!(?link, %endpoint, reason = %end, "link closed early"),
-        },
+        // Strangers make as many of these as they like; a notice tells of them once in a while.
+        Event::LinkDown { link, peer: None, endpoint, end } => {
+            tracing::debug!(?link, %endpoint, reason = %end, "no link");
+        }
         Event::DialFailed { transport, endpoint, reason } => {
             tracing::debug!(transport = transport.0, %endpoint, %reason, "dial failed");
         }
@@ -128,17 +123,9 @@ pub(super) fn log(event: &Event) {
             let detail = &condition.detail;
             tracing::warn!(transport = transport.0, state = ?condition.state, detail, "transport");
         }
-        Event::DuplicateKey(instance) => tracing::warn!(
-            ?instance,
-            "another running node uses this node's key: give one of them a home of its own"
-        ),
-        Event::AddressCollision(peers) => {
-            tracing::warn!(?peers, "these peers share an address and cannot be reached");
-        }
         Event::EpochStepped(epoch) => {
             tracing::info!(epoch, "stepped above an earlier run of this node");
         }
-        Event::Overflow(lost) => tracing::warn!(lost, "events were lost, looking again"),
         Event::Presence(change) => tracing::debug!(?change, "presence"),
         Event::Bus(BusEvent::SessionUp { peer, cipher }) => {
             tracing::debug!(%peer, ?cipher, "session up");
