@@ -88,8 +88,8 @@ pub(crate) struct Sample {
     pub(crate) figures: Figures,
     pub(crate) sender_rss_kib: u64,
     pub(crate) receiver_rss_kib: u64,
-    /// Processor time of all processes, in milliseconds.
-    pub(crate) cpu_ms: u64,
+    /// Processor time of all processes.
+    pub(crate) cpu_us: u64,
 }
 
 impl Case {
@@ -130,7 +130,7 @@ impl Case {
             figures,
             sender_rss_kib: sent.rss_kib,
             receiver_rss_kib: received.rss_kib,
-            cpu_ms: sent.cpu_ms + received.cpu_ms + relayed.map_or(0, |used| used.cpu_ms),
+            cpu_us: sent.cpu_us + received.cpu_us + relayed.map_or(0, |used| used.cpu_us),
         })
     }
 }

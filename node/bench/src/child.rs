@@ -32,7 +32,7 @@ pub(crate) struct Figures {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Used {
     pub(crate) rss_kib: u64,
-    pub(crate) cpu_ms: u64,
+    pub(crate) cpu_us: u64,
 }
 
 /// Tells the parent.
@@ -86,11 +86,13 @@ fn used() -> anyhow::Result<Used> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let rss = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let rss = rss.and_then(|rest| rest.split_whitespace().next()).context("no VmHWM")?;
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // After the name in brackets: utime and stime are the 12th and 13th, in hundredths.
-    let rest = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = rest.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok());
-    Ok(Used { rss_kib: rss.parse()?, cpu_ms: ticks.sum::<u64>() * 10 })
+    let mut cpu_ns = 0;
+    for thread in std::fs::read_dir("/proc/self/task")? {
+        // The first figure is the thread's time on a processor; a thread may just have ended.
+        let times = std::fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        cpu_ns += times.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(Used { rss_kib: rss.parse()?, cpu_us: cpu_ns / 1_000 })
 }
 
 /// A process in a role; killed when dropped.

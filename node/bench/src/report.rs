@@ -50,7 +50,7 @@ impl Report {
                     "micros_p99": median(samples, |s| s.figures.micros_p99),
                     "sender_rss_kib": median(samples, |s| s.sender_rss_kib as f64),
                     "receiver_rss_kib": median(samples, |s| s.receiver_rss_kib as f64),
-                    "cpu_ms": median(samples, |s| s.cpu_ms as f64),
+                    "cpu_us": median(samples, |s| s.cpu_us as f64),
                     "runs": samples.len(),
                 }));
             }
@@ -74,7 +74,7 @@ fn row(case: &Case, raw: &[Sample], ours: &[Sample]) -> String {
         [String::new(), String::new()]
     };
     let (_, rss) = both(|s| s.sender_rss_kib.max(s.receiver_rss_kib) as f64 / 1e3);
-    let (raw_cpu, cpu) = both(|s| s.cpu_ms as f64);
+    let (raw_cpu, cpu) = both(|s| s.cpu_us as f64);
     format!(
         "{:<18} {:>13} {:>13} {:>7.2} {:>11} {:>11} {rss:>8.1} {:>8.1}",
         case.name,
@@ -83,6 +83,6 @@ fn row(case: &Case, raw: &[Sample], ours: &[Sample]) -> String {
         value / raw_value,
         p99s[0],
         p99s[1],
-        cpu / raw_cpu.max(10.0),
+        cpu / raw_cpu,
     )
 }
