@@ -14,10 +14,12 @@ const MESSAGE_OVERHEAD: usize = 64;
 pub(super) fn weight(message: &Bytes) -> usize {
     MESSAGE_OVERHEAD + message.len()
 }
-/// Weight of one stream's messages that wait in its handle, in each direction: the application
-/// works on while the task has its turn. The rest waits in the core, where it holds back the
-/// sender's credit.
+/// Weight of received messages of one stream that wait in its handle: the application works on
+/// while the task has its turn. The rest waits in the core, where it holds back the sender's
+/// credit; a peer that opens many streams must not take much here.
 const WEIGHT_MAX: usize = 256 * 1_024;
+/// The same of messages to send. Only the application itself can fill it.
+const OUTGOING_WEIGHT_MAX: usize = 1_024 * 1_024;
 
 /// What waits between one stream's handles and the task, and what is known of its end.
 #[derive(Debug, Default)]
@@ -128,7 +130,7 @@ impl StreamState {
         if let Some(end) = state.end {
             return Err(NotSent::Ended(end));
         }
-        if state.outgoing_weight > 0 && state.outgoing_weight + weight(data) > WEIGHT_MAX {
+        if state.outgoing_weight > 0 && state.outgoing_weight + weight(data) > OUTGOING_WEIGHT_MAX {
             return Ok(false);
         }
         state.outgoing_weight += weight(data);
@@ -256,7 +258,7 @@ mod tests {
         let stream = StreamState::default();
         let told = std::cell::Cell::new(0);
         let tell = || told.set(told.get() + 1);
-        let half = Bytes::from(vec![0; WEIGHT_MAX / 2 - MESSAGE_OVERHEAD]);
+        let half = Bytes::from(vec![0; OUTGOING_WEIGHT_MAX / 2 - MESSAGE_OVERHEAD]);
         for _ in 0..2 {
             stream.send(half.clone(), tell).await.unwrap();
         }
@@ -271,7 +273,7 @@ mod tests {
     #[tokio::test]
     async fn a_sender_that_waits_hears_of_the_end() {
         let stream = StreamState::default();
-        let large = Bytes::from(vec![0; 2 * WEIGHT_MAX]);
+        let large = Bytes::from(vec![0; 2 * OUTGOING_WEIGHT_MAX]);
         stream.send(large.clone(), || ()).await.unwrap();
         let (sent, ()) = tokio::join!(stream.send(large.clone(), || ()), async {
             stream.end(StreamEnd::PeerLost);
