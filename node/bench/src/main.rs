@@ -1,7 +1,9 @@
 //! Hedgerow against raw tokio TCP: two or three processes on the loopback interface of a network
 //! namespace of their own, in alternation, medians.
 //!
-//! `cargo run --release --manifest-path node/bench/Cargo.toml -- [quick] [CASE ...]`
+//! `cargo run --release --manifest-path node/bench/Cargo.toml -- [quick] [alone] [CASE ...]`
+//!
+//! `quick`: fewer and shorter runs. `alone`: Hedgerow without raw TCP, for a profiler.
 
 mod case;
 mod child;
@@ -31,7 +33,14 @@ fn main() -> anyhow::Result<()> {
         return inside_namespace(&arguments);
     }
     let quick = arguments.iter().any(|argument| argument == "quick");
-    let chosen: Vec<&String> = arguments.iter().filter(|argument| *argument != "quick").collect();
+    let subjects: &[Subject] = if arguments.iter().any(|argument| argument == "alone") {
+        &[Subject::Hedgerow]
+    } else {
+        &[Subject::Raw, Subject::Hedgerow]
+    };
+    let options = ["quick", "alone"];
+    let chosen: Vec<&String> =
+        arguments.iter().filter(|argument| !options.contains(&argument.as_str())).collect();
     if let Some(unknown) = chosen.iter().find(|name| CASES.iter().all(|case| case.name != **name)) {
         let names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
         bail!("there is no case {unknown:?}; there are {}", names.join(", "));
@@ -42,7 +51,7 @@ fn main() -> anyhow::Result<()> {
             if !chosen.is_empty() && chosen.iter().all(|name| *name != case.name) {
                 continue;
             }
-            for subject in [Subject::Raw, Subject::Hedgerow] {
+            for &subject in subjects {
                 let sample = case
                     .measure(subject, quick)
                     .with_context(|| format!("{} of {subject:?}, round {round}", case.name))?;
