@@ -55,7 +55,7 @@ impl Link {
     }
 }
 
-/// A place where somebody is who cannot join: another network, another secret, another version.
+/// Somebody who is near and cannot join: another network, another secret, another version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stranger {
@@ -63,7 +63,7 @@ pub struct Stranger {
     pub endpoint: String,
     /// Why it cannot join, and what to do if it should.
     pub reason: String,
-    /// How often it was met; a node with a wrong secret tries again and again.
+    /// How often it was met: a node with a wrong secret tries again and again.
     pub count: u64,
     /// How long ago that was last.
     pub last_seen: Duration,

@@ -98,7 +98,7 @@ impl Mesh {
         self.shared.ask(Call::Links).await
     }
 
-    /// Who is near and cannot join, by host: at most 64 of them.
+    /// Who is near and cannot join: at most 64 of them, those that were met last.
     ///
     /// # Errors
     /// [`MeshClosed`].

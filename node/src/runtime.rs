@@ -213,8 +213,12 @@ impl Runtime {
         if let TransportEvent::LinkDown { link, .. } = &event {
             self.senders.remove(link);
         }
-        if let TransportEvent::Sighted(sighting) = &event {
-            self.strangers.on_sighting(now, &self.node.local().network, sighting);
+        match &event {
+            TransportEvent::Sighted(sighting) => {
+                self.strangers.on_sighting(now, &self.node.local().network, sighting);
+            }
+            TransportEvent::Lost(endpoint) => self.strangers.on_lost(endpoint),
+            _ => {}
         }
         self.node.handle_input(now, Input::Transport { transport, event });
     }

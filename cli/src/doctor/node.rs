@@ -98,12 +98,14 @@ pub(crate) fn checks(status: &Status) -> Vec<Check> {
         Check::ok("port", format!("the node listens on TCP {listen}"))
     });
     for stranger in &status.strangers {
-        let message = format!(
-            "somebody at {} cannot join (met {} times, last {} ago)",
-            printable(&stranger.endpoint),
-            stranger.count,
-            duration(Duration::from_millis(stranger.last_seen_ms)),
-        );
+        let how = if stranger.tried {
+            let last = duration(Duration::from_millis(stranger.last_seen_ms));
+            format!("{} tries, last {last} ago", stranger.count)
+        } else {
+            "it shows itself".to_owned()
+        };
+        let endpoint = printable(&stranger.endpoint);
+        let message = format!("somebody at {endpoint} cannot join ({how})");
         checks.push(Check::warn("stranger", message, printable(&stranger.reason)));
     }
     checks.push(counted(status));
@@ -111,7 +113,10 @@ pub(crate) fn checks(status: &Status) -> Vec<Check> {
 }
 
 fn transport(line: &TransportLine) -> Check {
-    let name = printable(&line.transport);
+    let name = match line.transport.as_str() {
+        "AccessPoint" => "the local network (AccessPoint)".to_owned(),
+        other => printable(other),
+    };
     let state = printable(&line.state);
     if line.detail.is_empty() && line.works {
         return Check::ok("transport", format!("{name} works"));
@@ -195,7 +200,7 @@ mod tests {
         assert_eq!(of("transport").status, Level::Fail);
         assert_eq!(of("transport").hint, "its driver failed; restart the node");
         assert_eq!(of("port").status, Level::Warn);
-        assert!(of("stranger").message.contains("10.0.0.2:1234 cannot join (met 3 times"));
+        assert!(of("stranger").message.contains("10.0.0.2:1234 cannot join (3 tries"));
         assert_eq!(of("limits").message, "since the start: turnedAway 2");
         sick.transports.clear();
         assert_eq!(super::checks(&sick)[0].status, Level::Fail);

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::namespace::script_with_ip;
 use crate::node::Node;
-use crate::process::{DEADLINE, run};
+use crate::process::{DEADLINE, Run, run};
 
 fn secret(folder: &Path, name: &str) -> PathBuf {
     let file = folder.join(name);
@@ -35,8 +36,8 @@ fn strangers(node: &Node) -> (Value, Value) {
 }
 
 fn times_met(check: &Value) -> u64 {
-    let (_, rest) = check["message"].as_str().unwrap().split_once("(met ").unwrap();
-    rest.split_once(" times").unwrap().0.parse().unwrap()
+    let (_, rest) = check["message"].as_str().unwrap().split_once("cannot join (").unwrap();
+    rest.split_once(" tries").unwrap().0.parse().unwrap()
 }
 
 #[test]
@@ -122,4 +123,36 @@ fn a_node_without_the_secret_is_told_to_both_sides() {
         assert!(reason.contains("one side's network is open, the other's closed"), "{link}");
         assert!(check["hint"].as_str().unwrap().contains("check the network secret"), "{check}");
     }
+}
+
+/// By multicast DNS nobody dials a beacon that it cannot read: both know of each other all the
+/// same.
+#[test]
+fn a_wrong_secret_is_told_where_nodes_find_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let test = "a_wrong_secret_is_told_where_nodes_find_each_other";
+    let text = "cd \"$HEDGEROW_HOME\"\n\
+         ip link add cable type veth peer name other\n\
+         ip address add 10.79.2.1/24 dev cable\nip link set other up\nip link set cable up\n\
+         for n in a b c; do \"$0\" secret $n.secret >&2; done\ncp -p a.secret c.secret.copy\n\
+         up() { \"$0\" up --name $1 --home $1 $2 $3 >$1.out 2>$1.log & pids=\"$pids $!\"; }\n\
+         trap 'kill $pids' EXIT\n\
+         up a --secret-file a.secret\nup b --secret-file b.secret\n\
+         up c --secret-file c.secret.copy\nup d\n\
+         for n in a b c d; do until \"$0\" peers --home $n >/dev/null 2>&1; do :; done; done\n\
+         \"$0\" wait --peer c --home a --timeout 50 >&2\n\
+         for want in a2 b3 d3; do n=${want%?}\n\
+         until test \"$(\"$0\" doctor --home $n --json | grep '\"stranger\"' | tee $n.found | \
+         grep -c 10.79.2.1:)\" -eq ${want#?}; do :; done\n\
+         sed s/^/$n/ $n.found; done";
+    let Some(command) = script_with_ip(test, folder.path(), text, &[]) else { return };
+    let ended = Run::of(command).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let said = String::from_utf8(ended.stdout).unwrap();
+    let told = |node: &str, reason: &str| {
+        said.lines().any(|line| line.starts_with(node) && line.contains(reason))
+    };
+    assert!(told("b", "it is in another network or has another secret"), "{said}");
+    assert!(told("d", "its network is closed, this one is open"), "{said}");
+    assert!(said.lines().all(|line| line.contains("10.79.2.1:")), "not all addresses: {said}");
 }

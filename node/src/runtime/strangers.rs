@@ -12,7 +12,7 @@ use hedgerow_core::time::Instant;
 use crate::links::Stranger;
 use crate::notice::Trouble;
 
-/// Places remembered; of more, the one that was quiet longest is forgotten.
+/// Strangers remembered; of more, the one that was quiet longest is forgotten.
 const STRANGERS_MAX: usize = 64;
 const UNANSWERED: &str = "the peer closed the link instead of answering: it has another network \
                           secret, or no room; check the secret on both sides";
@@ -20,19 +20,28 @@ const UNANSWERED: &str = "the peer closed the link instead of answering: it has 
 /// The strangers that this node met.
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
-    /// By host: a port that somebody dials from is another one each time.
-    known: BTreeMap<String, Met>,
+    /// By place and reason: two at one place that cannot join for different reasons do not
+    /// fill the log by turns.
+    known: BTreeMap<(Place, String), Met>,
     /// Links that this node dialled and whose handshake is under way.
     dialled: BTreeSet<LinkId>,
+}
+
+/// What tells one stranger from another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// By what it shows: one node shows one beacon at all of its addresses.
+    Beacon(String),
+    /// By where it was dialled, or for one that came, its host: it dials from another port each
+    /// time.
+    At(String),
 }
 
 #[derive(Debug)]
 struct Met {
     endpoint: Endpoint,
-    reason: String,
     count: u64,
     last: Instant,
-    tried: bool,
 }
 
 impl Strangers {
@@ -45,7 +54,11 @@ impl Strangers {
     /// The handshake showed somebody who belongs here.
     pub(super) fn on_established(&mut self, link: LinkId, endpoint: &Endpoint) {
         self.dialled.remove(&link);
-        self.known.remove(endpoint.host());
+        let here = [endpoint.as_str(), endpoint.host()];
+        self.known.retain(|(place, _), _| match place {
+            Place::At(at) => !here.contains(&at.as_str()),
+            Place::Beacon(_) => true,
+        });
     }
 
     /// A link ended; without a peer, its handshake had not been done. Gives what its end says
@@ -71,65 +84,77 @@ impl Strangers {
             }
             _ => return None,
         };
-        self.note(now, endpoint, reason, true);
+        let place = if dialled { endpoint.as_str() } else { endpoint.host() };
+        self.note(now, Place::At(place.to_owned()), &reason, endpoint);
         trouble
     }
 
     /// Somebody shows a beacon; members of this network are none of ours.
     pub(super) fn on_sighting(&mut self, now: Instant, network: &Network, sighting: &Sighting) {
         let Some(beacon) = &sighting.beacon else { return };
-        if beacon.address_in(network).is_none() {
-            self.note(now, &sighting.endpoint, why(beacon, network).to_owned(), false);
+        let endpoint = &sighting.endpoint;
+        if beacon.address_in(network).is_some() {
+            return;
+        }
+        let reason = why(beacon, network);
+        if self.note(now, Place::Beacon(beacon.label()), reason, endpoint) {
+            tracing::info!(%endpoint, reason, "somebody else is near");
         }
     }
 
-    fn note(&mut self, now: Instant, endpoint: &Endpoint, reason: String, tried: bool) {
-        let host = endpoint.host();
-        let met = match self.known.get_mut(host) {
-            Some(met) => met,
-            None => {
-                if self.known.len() >= STRANGERS_MAX {
-                    self.forget_quietest();
-                }
-                let (reason, endpoint) = (String::new(), endpoint.clone());
-                let met = Met { endpoint, reason, count: 0, last: now, tried };
-                self.known.entry(host.to_owned()).or_insert(met)
-            }
+    /// Somebody shows no beacon any more.
+    pub(super) fn on_lost(&mut self, endpoint: &Endpoint) {
+        let is_lost = |place: &Place, met: &Met| {
+            matches!(place, Place::Beacon(_)) && met.endpoint == *endpoint
         };
-        // What the handshake said is more than what a beacon says.
-        if tried || !met.tried {
-            // A notice tells of handshakes.
-            if !tried && met.reason != reason {
-                tracing::info!(%endpoint, reason, "somebody else is near");
+        self.known.retain(|(place, _), met| !is_lost(place, met));
+    }
+
+    /// Counts a stranger; whether it is a new one, to be told.
+    fn note(&mut self, now: Instant, place: Place, reason: &str, endpoint: &Endpoint) -> bool {
+        let key = (place, reason.to_owned());
+        if let Some(met) = self.known.get_mut(&key) {
+            met.count += 1;
+            met.last = now;
+            // Of the addresses of one beacon the shortest is the one that people know; who
+            // comes again is shown where it was last.
+            let is_tried = matches!(key.0, Place::At(_));
+            if is_tried || endpoint.as_str().len() < met.endpoint.as_str().len() {
+                met.endpoint = endpoint.clone();
             }
-            (met.endpoint, met.reason, met.tried) = (endpoint.clone(), reason, tried);
+            return false;
         }
-        met.count += 1;
-        met.last = now;
+        if self.known.len() >= STRANGERS_MAX {
+            self.forget_quietest();
+        }
+        self.known.insert(key, Met { endpoint: endpoint.clone(), count: 1, last: now });
+        true
     }
 
     fn forget_quietest(&mut self) {
         let quietest = self.known.iter().min_by_key(|(_, met)| met.last);
-        if let Some(host) = quietest.map(|(host, _)| host.clone()) {
-            self.known.remove(&host);
+        if let Some(key) = quietest.map(|(key, _)| key.clone()) {
+            self.known.remove(&key);
         }
     }
 
     pub(super) fn view(&self, now: Instant) -> Vec<Stranger> {
-        let view = |met: &Met| Stranger {
+        let view = |((place, reason), met): (&(Place, String), &Met)| Stranger {
             endpoint: met.endpoint.to_string(),
-            reason: met.reason.clone(),
+            reason: reason.clone(),
             count: met.count,
             last_seen: now.since(met.last),
-            tried: met.tried,
+            tried: matches!(place, Place::At(_)),
         };
-        self.known.values().map(view).collect()
+        self.known.iter().map(view).collect()
     }
 }
 
 fn why(beacon: &Beacon, network: &Network) -> &'static str {
     match (beacon.identity, network.is_open()) {
-        (BeaconIdentity::Open { .. }, true) => "it is in another network",
+        (BeaconIdentity::Open { .. }, true) => {
+            "it is in another network; if it belongs here, give both the same network name"
+        }
         (BeaconIdentity::Open { .. }, false) => {
             "its network is open, this one is closed; if it belongs here, give it the secret"
         }
@@ -197,21 +222,42 @@ mod tests {
     }
 
     #[test]
-    fn the_same_host_is_counted_and_its_handshake_says_more_than_its_beacon() {
+    fn who_comes_again_from_another_port_is_counted() {
         let mut strangers = Strangers::default();
         let end = LinkEnd::Handshake(HandshakeFailure::OtherNetwork);
         for port in 1..=3 {
             let endpoint = Endpoint::new(&format!("10.0.0.2:{port}"));
             strangers.on_link_down(at(port), link(port), false, &endpoint, &end);
         }
-        strangers.on_sighting(at(4), &closed(1), &sighting(&closed(2)));
         let view = strangers.view(at(9));
         assert_eq!(view.len(), 1);
-        assert_eq!((view[0].count, view[0].last_seen), (4, Duration::from_secs(5)));
+        assert_eq!((view[0].count, view[0].last_seen), (3, Duration::from_secs(6)));
         assert!(view[0].tried && view[0].reason.contains("another secret"), "{view:?}");
         assert_eq!(view[0].endpoint, "10.0.0.2:3");
+        // Another one there has another trouble: neither pushes the other out.
+        let other = LinkEnd::Handshake(HandshakeFailure::OpenAndClosed);
+        strangers.on_link_down(at(4), link(4), false, &Endpoint::new("10.0.0.2:4"), &other);
+        assert_eq!(strangers.view(at(9)).len(), 2);
         strangers.on_established(link(9), &Endpoint::new("10.0.0.2:9"));
         assert!(strangers.view(at(9)).is_empty(), "it has the secret now");
+    }
+
+    #[test]
+    fn one_beacon_at_many_addresses_is_one_stranger_until_it_goes() {
+        let (ours, theirs) = (closed(1), sighting(&closed(2)));
+        let mut strangers = Strangers::default();
+        for text in ["[fe80::1%2]:4040", "10.0.0.2:4040", "[fe80::1%3]:4040"] {
+            let seen = Sighting { endpoint: Endpoint::new(text), ..theirs.clone() };
+            strangers.on_sighting(at(1), &ours, &seen);
+        }
+        let view = strangers.view(at(1));
+        assert_eq!(view.len(), 1);
+        assert_eq!((view[0].endpoint.as_str(), view[0].tried), ("10.0.0.2:4040", false));
+        // Another node on the same host is another one.
+        strangers.on_sighting(at(2), &ours, &sighting(&closed(3)));
+        assert_eq!(strangers.view(at(2)).len(), 2);
+        strangers.on_lost(&Endpoint::new("10.0.0.2:4040"));
+        assert!(strangers.view(at(3)).is_empty());
     }
 
     #[test]
