@@ -37,7 +37,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// The fewest files that must be allowed open: below it, the runtime cannot even start.
+const FILES_MIN: u64 = 24;
+
 fn run(arguments: Arguments, output: Output) -> Result<ExitCode, Failure> {
+    if let Some(files) = serve::scarcity::files_max().filter(|files| *files < FILES_MIN) {
+        let message = format!("only {files} files may be open at once, too few to run");
+        let hint = "raise the limit with `ulimit -n 1024`";
+        return Err(Failure::new(failure::ErrorCode::Internal, message, hint));
+    }
     let mut builder = match arguments.command {
         Command::Up(_) | Command::Demo => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),

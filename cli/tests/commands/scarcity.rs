@@ -55,6 +55,21 @@ fn a_node_with_64_files_goes_on_and_recovers() {
 }
 
 #[test]
+fn a_limit_that_nothing_can_start_with_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    for (limit, arguments) in [("6", "up"), ("23", "doctor"), ("12", "peers")] {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" {arguments} --json");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_hedgerow")]);
+        command.env("HEDGEROW_HOME", home.path());
+        let error = Run::of(command).end().error(1);
+        assert!(error["message"].as_str().unwrap().contains(limit), "{error}");
+        assert!(error["hint"].as_str().unwrap().contains("ulimit -n"), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn commands_leave_files_for_links() {
     let Node { home, up, .. } = Node::alone("ann");
     drop(up);
