@@ -56,6 +56,12 @@ pub(crate) enum Command {
     },
     /// Wait until peers are there, or gone
     Wait(WaitArguments),
+    /// Measure the round trip to a peer until interrupted, or so many times
+    Ping(PingArguments),
+    /// Ask the hops on the way to a peer who they are
+    Trace(TraceArguments),
+    /// Print who comes, changes and goes until interrupted
+    Watch(WatchArguments),
     /// Make the secret of a closed network, in a new file to copy to its other nodes
     Secret {
         /// The file to make, for its owner only; one that is there is never overwritten
@@ -167,6 +173,40 @@ pub(crate) struct WaitCondition {
     /// Until this peer has left
     #[arg(long, value_name = "PEER")]
     pub(crate) gone: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PingArguments {
+    /// A peer key, a device name, or the beginning of a peer key
+    pub(crate) peer: String,
+    /// End after so many pings [default: when interrupted]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// So many seconds from one ping to the next, at least
+    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
+    pub(crate) interval: Duration,
+    /// Give up a ping after so many seconds
+    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TraceArguments {
+    /// A peer key, a device name, or the beginning of a peer key
+    pub(crate) peer: String,
+    /// Give up after so many seconds; a hop that keeps silent takes 2
+    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// End after so many changes [default: when interrupted]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Give up after so many seconds [default: never]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -6,11 +6,14 @@ mod links;
 mod listen;
 mod metadata;
 mod peers;
+mod ping;
 mod pipe;
 mod secret;
 mod send;
+mod trace;
 mod up;
 mod wait;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -35,6 +38,9 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> Result<ExitCode
         Command::Send(send) => send::run(Client::connect(home).await?, send, output).await,
         Command::Listen(listen) => listen::run(Client::connect(home).await?, &listen, output).await,
         Command::Metadata { action } => metadata::run(home, action, output).await,
+        Command::Ping(ping) => ping::run(home, ping, output).await,
+        Command::Trace(trace) => trace::run(Client::connect(home).await?, trace, output).await,
+        Command::Watch(watch) => watch::run(Client::connect(home).await?, &watch, output).await,
         Command::Wait(wait) => wait::run(Client::connect(home).await?, wait, output).await,
     }
     .map(|()| ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{ErrorCode, Failure};
 
 /// One line of `--json`; the key `event` names it and stands first.
 #[derive(Clone, Debug, Serialize)]
@@ -53,6 +53,33 @@ pub(crate) enum Event {
         peers: u64,
         ms: f64,
     },
+    Pong {
+        sequence: u64,
+        rtt_ms: f64,
+        hops: u8,
+    },
+    NoPong {
+        sequence: u64,
+        code: ErrorCode,
+        message: String,
+    },
+    /// The end of `ping`.
+    #[serde(rename = "summary")]
+    Pings {
+        sent: u64,
+        received: u64,
+        loss_percent: f64,
+        min_ms: Option<f64>,
+        median_ms: Option<f64>,
+        max_ms: Option<f64>,
+    },
+    /// After a trace: the peer keys of the way that the graph has, which is another one.
+    OtherRoute {
+        computed: Vec<String>,
+    },
+    Lagged {
+        missed: u64,
+    },
     Summary {
         peers: usize,
         hops: u8,
@@ -89,6 +116,10 @@ mod tests {
         let delivered =
             Event::Delivered { to: "pkB".into(), sequence: 1, rtt_ms: 0.5, hops: 2, bytes: 5 };
         let sent = Event::Sent { to: "pkB".into(), sequence: 1, bytes: 5 };
+        let pong = Event::Pong { sequence: 1, rtt_ms: 0.5, hops: 2 };
+        let (code, message) = (ErrorCode::TimedOut, "m".into());
+        let no_pong = Event::NoPong { sequence: 2, code, message };
+        let other_route = Event::OtherRoute { computed: vec!["pkB".into()] };
         let finished = Event::Finished { bytes: 3, sha256: "ab".into(), ms: 1.0 };
         let summary = Event::Summary {
             peers: 5,
@@ -109,6 +140,10 @@ mod tests {
                 r#"{"event":"delivered","to":"pkB","sequence":1,"rttMs":0.5,"hops":2,"bytes":5}"#,
             ),
             (sent, r#"{"event":"sent","to":"pkB","sequence":1,"bytes":5}"#),
+            (pong, r#"{"event":"pong","sequence":1,"rttMs":0.5,"hops":2}"#),
+            (no_pong, r#"{"event":"noPong","sequence":2,"code":"timed_out","message":"m"}"#),
+            (other_route, r#"{"event":"otherRoute","computed":["pkB"]}"#),
+            (Event::Lagged { missed: 7 }, r#"{"event":"lagged","missed":7}"#),
             (finished, r#"{"event":"finished","bytes":3,"sha256":"ab","ms":1.0}"#),
             (
                 summary,

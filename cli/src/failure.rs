@@ -6,6 +6,7 @@ use hedgerow::bus::{
     Fate, ListenError, OpenError, RejectReason, SendError, StreamEnd, StreamError,
 };
 use hedgerow::config::ConfigError;
+use hedgerow::diagnose::{PingError, TraceError};
 use hedgerow::home::HomeError;
 use hedgerow::presence::metadata::MetadataError;
 use hedgerow::{MeshClosed, StartError};
@@ -168,6 +169,33 @@ fn reject_reason(error: &SendError) -> Option<String> {
         _ => "other",
     };
     Some(name.to_owned())
+}
+
+impl From<PingError> for Failure {
+    fn from(error: PingError) -> Self {
+        let code = match error {
+            PingError::NoRoute => ErrorCode::NoRoute,
+            PingError::TimedOut | PingError::Lost => ErrorCode::TimedOut,
+            PingError::PeerRestarted => ErrorCode::PeerRestarted,
+            PingError::PeerLost | PingError::Closed => ErrorCode::PeerLost,
+            PingError::Refused | PingError::TooMany { .. } => ErrorCode::Rejected,
+            PingError::MeshClosed(_) => ErrorCode::NoNode,
+            _ => ErrorCode::Internal,
+        };
+        from_library(code, &error, "see `hedgerow peers`, or give more time with --timeout")
+    }
+}
+
+impl From<TraceError> for Failure {
+    fn from(error: TraceError) -> Self {
+        let code = match error {
+            TraceError::NoRoute => ErrorCode::NoRoute,
+            TraceError::TooMany { .. } => ErrorCode::Rejected,
+            TraceError::MeshClosed(_) => ErrorCode::NoNode,
+            _ => ErrorCode::Internal,
+        };
+        from_library(code, &error, "see `hedgerow peers`")
+    }
 }
 
 fn code_of_end(end: StreamEnd) -> ErrorCode {

@@ -1,6 +1,7 @@
 //! The node's side of the control socket.
 
 mod answers;
+mod diagnose;
 mod inbox;
 mod pipe;
 mod roster;
@@ -140,6 +141,8 @@ impl Service {
     ) -> Result<(), Parting> {
         match request {
             Request::Listen => self.inbox.drain(&self.roster, incoming, outgoing).await,
+            Request::Trace { peer } => self.trace(&peer, incoming, outgoing).await,
+            Request::Watch => self.watch(incoming, outgoing).await,
             Request::Open { peer, topic, timeout } => {
                 let opened = self.open(&peer, &topic, timeout);
                 let stream = unless_closed(incoming, opened).await??;

@@ -89,7 +89,7 @@ fn text(mesh: &Mesh, peer: &Peer, listen: &[String]) -> String {
 /// Completes when somebody wants the process to end. Listens from the call on, not only from
 /// the first poll.
 #[cfg(unix)]
-fn interrupted() -> Result<impl Future<Output = ()>, Failure> {
+pub(super) fn interrupted() -> Result<impl Future<Output = ()>, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let listen =
@@ -106,7 +106,7 @@ fn interrupted() -> Result<impl Future<Output = ()>, Failure> {
 
 #[cfg(not(unix))]
 #[allow(clippy::unnecessary_wraps, reason = "as on unix")]
-fn interrupted() -> Result<impl Future<Output = ()>, Failure> {
+pub(super) fn interrupted() -> Result<impl Future<Output = ()>, Failure> {
     Ok(async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

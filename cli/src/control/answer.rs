@@ -4,6 +4,7 @@ use hedgerow::bus::{Message, Reliability};
 use hedgerow::{JsonObject, Link, PresenceGraph, Stranger};
 use serde::{Deserialize, Serialize};
 
+use super::{ChangeLine, HopLine, Named};
 use crate::failure::Failure;
 
 /// What the node says to a client.
@@ -40,6 +41,28 @@ pub(crate) enum Answer {
     Fulfilled {
         peers: u64,
         ms: f64,
+    },
+    Pong {
+        rtt_ms: f64,
+        hops: u8,
+    },
+    /// The way to a traced peer as the graph has it.
+    Route {
+        route: Vec<Named>,
+    },
+    Hop {
+        hop: HopLine,
+    },
+    Traced {
+        /// Whether the peer itself answered.
+        arrived: bool,
+    },
+    Change {
+        change: Box<ChangeLine>,
+    },
+    /// So many changes were missed; who is there follows.
+    Lagged {
+        missed: u64,
     },
     /// A stream with this peer is open; frames follow.
     Open {

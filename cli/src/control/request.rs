@@ -41,6 +41,18 @@ pub(crate) enum Request {
         #[serde(rename = "timeoutMs", with = "millis")]
         timeout: Duration,
     },
+    /// Answer: [`super::Answer::Pong`].
+    Ping {
+        peer: String,
+        #[serde(rename = "timeoutMs", with = "millis")]
+        timeout: Duration,
+    },
+    /// Answer: [`super::Answer::Route`], then [`super::Answer::Hop`] for each hop, then
+    /// [`super::Answer::Traced`].
+    Trace { peer: String },
+    /// Answer: [`super::Answer::Change`] for each peer that is there, then for each change; after
+    /// [`super::Answer::Lagged`] for each peer again.
+    Watch,
     /// Answer: [`super::Answer::Open`], then frames.
     Open {
         peer: String,

@@ -44,8 +44,14 @@ impl Service {
                 self.mesh.presence().set_peer_metadata(&metadata)?;
                 Ok(Answer::Metadata { metadata: self.mesh.presence().peer_metadata() })
             }
+            Request::Ping { peer, timeout } => self.ping(&peer, timeout).await,
             Request::Wait { condition, timeout } => self.wait(condition, timeout).await,
-            Request::Listen | Request::Taken | Request::Open { .. } | Request::Accept { .. } => {
+            Request::Listen
+            | Request::Taken
+            | Request::Trace { .. }
+            | Request::Watch
+            | Request::Open { .. }
+            | Request::Accept { .. } => {
                 let message = "the request cannot stand here";
                 let hint = "send `listen`, and `taken` only after a message";
                 Err(Failure::new(ErrorCode::BadRequest, message, hint))

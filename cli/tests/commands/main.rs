@@ -9,6 +9,8 @@ mod closed;
 #[cfg(unix)]
 mod control;
 #[cfg(unix)]
+mod diagnose;
+#[cfg(unix)]
 mod doctor;
 #[cfg(unix)]
 mod faults;

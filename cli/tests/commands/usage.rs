@@ -25,7 +25,7 @@ fn help_is_no_error() {
 #[cfg(unix)]
 fn without_a_node_there_is_nobody_to_ask() {
     let home = tempfile::tempdir().unwrap();
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 11] = [
         &["peers"],
         &["graph"],
         &["links"],
@@ -34,6 +34,9 @@ fn without_a_node_there_is_nobody_to_ask() {
         &["metadata", "get"],
         &["wait", "--peers", "1"],
         &["graph", "--dot"],
+        &["ping", "ben"],
+        &["trace", "ben"],
+        &["watch"],
     ];
     for command in commands {
         let error = run(home.path(), &[command, &["--json"]].concat()).error(3);
