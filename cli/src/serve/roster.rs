@@ -8,42 +8,52 @@ use hedgerow::{Peer, PeerKey};
 use crate::failure::{ErrorCode, Failure};
 use crate::naming::{self, Names};
 
-/// Departed peers that are remembered: as many as a mesh may have.
-const DEPARTED_MAX: usize = 4_096;
+/// Peers that are remembered: as many as a mesh may have, and as many again that left it.
+const KNOWN_MAX: usize = 2 * 4_096;
 
 /// Who is in the mesh, and who left it since the node started: a message to a peer that has
 /// just left waits for its return instead of failing for its name.
 pub(super) struct Roster {
     presence: Presence,
-    departed: Mutex<Names>,
+    /// Who was ever there, with its newest name. Kept from when a peer comes, since the graph
+    /// is without it before the word that it left is here.
+    known: Mutex<Names>,
 }
 
 impl Roster {
     pub(super) fn new(presence: Presence) -> Self {
-        Self { presence, departed: Mutex::default() }
+        Self { presence, known: Mutex::default() }
     }
 
-    fn departed(&self) -> MutexGuard<'_, Names> {
+    fn known(&self) -> MutexGuard<'_, Names> {
         // Nothing in a critical section of this lock can panic half way.
-        self.departed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers who leaves, until the node ends.
+    /// Remembers who comes and leaves, until the node ends.
     pub(super) async fn follow(&self) {
         let mut changes = self.presence.changes();
         while let Some(change) = changes.next().await {
-            match change {
-                Change::PeerLeft { peer, .. } => self.remember(&peer),
-                Change::PeerJoined(peer) => drop(self.departed().remove(&peer.peer_key)),
-                _ => {}
+            self.on_change(&change);
+        }
+    }
+
+    fn on_change(&self, change: &Change) {
+        match change {
+            Change::PeerJoined(peer)
+            | Change::PeerUpdated(peer)
+            | Change::PeerLeft { peer, .. } => self.remember(peer),
+            Change::Lagged { graph, .. } => {
+                graph.remote_peers.iter().for_each(|peer| self.remember(peer));
             }
+            _ => {}
         }
     }
 
     fn remember(&self, peer: &Peer) {
-        let mut departed = self.departed();
-        if departed.len() < DEPARTED_MAX {
-            departed.insert(peer.peer_key, peer.device_name.clone());
+        let mut known = self.known();
+        if known.len() < KNOWN_MAX || known.contains_key(&peer.peer_key) {
+            known.insert(peer.peer_key, peer.device_name.clone());
         }
     }
 
@@ -56,7 +66,7 @@ impl Roster {
         if let Some(key) = naming::find(&naming::names(graph.remote_peers.iter()), text)? {
             return Ok(Some(key));
         }
-        if let Some(key) = naming::find(&self.departed(), text)? {
+        if let Some(key) = naming::find(&self.known(), text)? {
             return Ok(Some(key));
         }
         match naming::find(&naming::names([&*graph.local_peer]), text)? {
@@ -80,7 +90,27 @@ impl Roster {
         let present = graph.remote_peers.iter().find(|peer| peer.peer_key == *key);
         match present {
             Some(peer) => peer.device_name.clone(),
-            None => self.departed().get(key).cloned().unwrap_or_default(),
+            None => self.known().get(key).cloned().unwrap_or_default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hedgerow::Mesh;
+
+    use super::*;
+    use crate::naming::tests::keys;
+
+    #[tokio::test]
+    async fn who_is_gone_from_the_graph_can_be_named_before_the_word_of_it_is_here() {
+        let mesh = Mesh::builder().name("me").network("test").without_lan().start().await.unwrap();
+        let (roster, key) = (Roster::new(mesh.presence()), keys()[0]);
+        assert_eq!(roster.find("ben"), Ok(None));
+        roster.on_change(&Change::PeerJoined(Peer::new(key, "").into()));
+        roster.on_change(&Change::PeerUpdated(Peer::new(key, "ben").into()));
+        // The graph of a node that is alone has never seen it.
+        assert_eq!(roster.find("ben"), Ok(Some(key)));
+        assert_eq!(roster.device_name(&key), "ben");
     }
 }
