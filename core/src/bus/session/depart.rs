@@ -107,7 +107,7 @@ impl Session {
         let (ids, due) = self.pings.take_waiting();
         packet.items.extend(ids.into_iter().map(Item::Ping));
         packet.life = due.map(|due| due.since(now).min(FRAME_LIFETIME));
-        Frame::Ping.encode(&mut packet.bytes);
+        Frame::Ping.encode(packet.bytes);
     }
 
     /// Roughly what the next packet holds, so that small ones do not allocate large ones.
