@@ -110,7 +110,12 @@ impl Hosts {
 
     pub(crate) fn set_interface(&self, name: &str, interface: &str, up: bool) {
         let state = if up { "up" } else { "down" };
-        run(&format!("ip -n {} link set {interface} {state}", self.namespace(name))).unwrap();
+        self.ip(name, &format!("link set {interface} {state}"));
+    }
+
+    /// Runs `ip` on a host.
+    pub(crate) fn ip(&self, name: &str, arguments: &str) {
+        run(&format!("ip -n {} {arguments}", self.namespace(name))).unwrap();
     }
 }
 
