@@ -160,3 +160,19 @@ async fn sight(reports: Reports, peers: Vec<String>) -> Result<(), NodeGone> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dial_that_found_nobody_is_a_doubt_and_one_that_was_not_needed_is_none() {
+        for reason in [DialFailure::Refused, DialFailure::Unreachable, DialFailure::TimedOut] {
+            assert!(is_doubt(&reason, Duration::ZERO), "{reason}");
+        }
+        assert!(is_doubt(&DialFailure::Cancelled, SILENCE));
+        assert!(!is_doubt(&DialFailure::Cancelled, SILENCE / 2), "another address was quicker");
+        assert!(!is_doubt(&DialFailure::InvalidEndpoint, SILENCE));
+        assert!(!is_doubt(&DialFailure::Unavailable(String::new()), SILENCE));
+    }
+}

@@ -108,6 +108,24 @@ fn a_node_without_a_network_says_so_and_takes_up_the_one_that_comes() {
 }
 
 #[test]
+fn a_network_without_multicast_is_told_and_taken_up_once_it_has_it() {
+    let Some([a, b]) = Namespace::two("nomulti") else { return };
+    a.plug("eth0", &b);
+    for host in [&a, &b] {
+        host.ip("link set eth0 up");
+    }
+    let multicast = "multicast ff00::/8 dev eth0 table local";
+    a.ip(&format!("-6 route del {multicast}"));
+    let here = Host::start(&a, 1, "");
+    let _there = Host::start(&b, 2, "");
+    let advice = here.until_condition(ConditionState::MdnsFailure);
+    assert!(advice.contains("eth0") && advice.contains("sending multicast"), "{advice}");
+    a.ip(&format!("-6 route add {multicast}"));
+    assert_eq!(here.until_condition(ConditionState::Ok), "");
+    here.until_sighted(&beacon(2).label(), &["[fe80:"]);
+}
+
+#[test]
 fn interfaces_that_are_denied_or_made_for_guests_are_left_alone_unless_allowed() {
     let Some([a, b]) = Namespace::two("rules") else { return };
     for (device, net) in [("docker0", 1), ("eth0", 2), ("eth1", 3)] {
