@@ -147,7 +147,7 @@ impl MeshBuilder {
         self
     }
 
-    /// Switches the local network off.
+    /// Switches the local network off; it is still shown, as disabled.
     #[must_use]
     pub fn without_lan(mut self) -> Self {
         self.config.transports.lan.enabled = false;
@@ -208,6 +208,7 @@ impl MeshBuilder {
 fn add_lan(config: &Config, drivers: &mut Vec<Box<dyn Driver>>) -> Vec<SocketAddr> {
     let lan = &config.transports.lan;
     if !lan.enabled {
+        drivers.push(Box::new(hedgerow_lan::Disabled));
         return Vec::new();
     }
     let (ip, port) = config.tcp_listener();

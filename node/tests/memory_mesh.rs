@@ -424,6 +424,13 @@ async fn a_dead_driver_is_a_condition_and_the_node_goes_on() {
             .unwrap()
             .clone();
         assert_eq!(dead[0].condition.detail.contains("pigeons"), !panics);
+        let disabled = hedgerow::driver::ConditionState::Disabled;
+        let is_told = |all: &std::sync::Arc<[hedgerow::TransportStatus]>| {
+            all.last().is_some_and(|lan| lan.condition.state == disabled)
+        };
+        if cfg!(feature = "lan") {
+            transports.wait_for(is_told).await.unwrap();
+        }
         let b = node(&medium, "b").await;
         wait_for(&a, |graph| graph.remote_peers.len() == 1).await;
         a.bus().send_reliable(b.peer_key(), "still here").await.unwrap();

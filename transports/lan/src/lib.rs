@@ -19,6 +19,7 @@
 mod accept;
 mod condition;
 mod dial;
+mod disabled;
 mod discovery;
 mod endpoint;
 mod interface;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 use hedgerow_driver::{ConnectionType, Driver, DriverFuture, Port, TransportProfile};
 
+pub use disabled::Disabled;
 pub use interface::InterfaceRules;
 
 /// Links at once. The core tells a newcomer beyond it `AtCapacity`.
