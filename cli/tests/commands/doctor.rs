@@ -166,9 +166,8 @@ fn a_program_that_keeps_the_multicast_port_for_itself_is_told() {
     let test = "a_program_that_keeps_the_multicast_port_for_itself_is_told";
     // The holder is this test binary again; it says when it holds the port.
     let text = format!(
-        "{CABLE}mkfifo \"$HEDGEROW_HOME/held\"\n\
-         HEDGEROW_TEST_HOLD=\"$HEDGEROW_HOME/held\" \"$1\" --exact doctor::holder >&2 &\n\
-         read line <\"$HEDGEROW_HOME/held\"\n\
+        "{CABLE}HEDGEROW_TEST_HOLD=\"$HEDGEROW_HOME/held\" \"$1\" --exact doctor::holder >&2 &\n\
+         until test -e \"$HEDGEROW_HOME/held\"; do kill -0 $!; done\n\
          \"$0\" doctor --json || true\nkill $!"
     );
     let program = std::env::current_exe().unwrap();
