@@ -59,6 +59,8 @@ impl Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stranger {
+    /// The medium.
+    pub transport: ConnectionType,
     /// Where it was met last, in the transport's own notation.
     pub endpoint: String,
     /// Why it cannot join, and what to do if it should.

@@ -61,15 +61,6 @@ pub enum Trouble {
         /// Why.
         why: HandshakeFailure,
     },
-    /// A peer that this node dialled closed the link before it said anything.
-    #[error(
-        "{endpoint} closed the link instead of answering: it has another network secret, or no \
-         room; check the secret on both sides"
-    )]
-    Unanswered {
-        /// Where.
-        endpoint: String,
-    },
     /// Connections that do not go on with their handshake were closed for newcomers.
     #[error(
         "too many connections do not finish their handshake, most of them from {host}; the oldest \
@@ -231,7 +222,6 @@ impl Trouble {
             self,
             Self::Incompatible { .. }
                 | Self::NoHandshake { .. }
-                | Self::Unanswered { .. }
                 | Self::Crowded { .. }
                 | Self::TurnedAway { .. }
         )
@@ -243,7 +233,6 @@ impl Trouble {
         let subject = match self {
             Self::Incompatible { endpoint, .. }
             | Self::NoHandshake { endpoint, .. }
-            | Self::Unanswered { endpoint }
             | Self::TurnedAway { endpoint } => host(endpoint),
             Self::Crowded { host } => host.clone(),
             Self::BrokeProtocol { peer, .. }

@@ -215,7 +215,8 @@ impl Runtime {
         }
         match &event {
             TransportEvent::Sighted(sighting) => {
-                self.strangers.on_sighting(now, &self.node.local().network, sighting);
+                let network = &self.node.local().network;
+                self.strangers.on_sighting(now, network, transport, sighting);
             }
             TransportEvent::Lost(endpoint) => self.strangers.on_lost(endpoint),
             _ => {}
@@ -234,7 +235,7 @@ impl Runtime {
                 let _ = reply.send(self.node.counters());
             }
             Call::Strangers(reply) => {
-                let _ = reply.send(self.strangers.view(now));
+                let _ = reply.send(self.strangers.view(now, |id| self.drivers.kind(id)));
             }
             Call::Ping { peer, give_up, reply } => {
                 self.diagnoses.ping(now, &mut self.node, peer, give_up, reply);
@@ -339,9 +340,7 @@ impl Runtime {
             Event::LinkUp { link, endpoint, .. } => self.strangers.on_established(link, &endpoint),
             Event::LinkDown { link, peer, endpoint, end } => {
                 let now = self.clock.now();
-                let up = peer.is_some();
-                let trouble = self.strangers.on_link_down(now, link, up, &endpoint, &end);
-                trouble.into_iter().for_each(|trouble| self.notifier.tell(now, trouble));
+                self.strangers.on_link_down(now, link, peer.is_some(), &endpoint, &end);
             }
             Event::EpochStepped(epoch) => self.keep_epoch(epoch),
             Event::Overflow(_) => {

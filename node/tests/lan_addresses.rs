@@ -11,7 +11,7 @@ mod chain {
 
 use std::time::{Duration, Instant};
 
-use chain::host::{Chain, skip};
+use chain::host::{Hosts, skip};
 use hedgerow::PresenceGraph;
 
 const TEST: &str = "three_dead_addresses_cost_three_quarters_of_a_second";
@@ -25,7 +25,7 @@ fn has(graph: &PresenceGraph, name: &str) -> bool {
 
 #[test]
 fn three_dead_addresses_cost_three_quarters_of_a_second() {
-    let mut chain = match Chain::new(TEST) {
+    let mut chain = match Hosts::new(TEST, &["a", "b"], &[("a", "b")]) {
         Ok(chain) => chain,
         Err(why) => return skip(TEST, &why),
     };

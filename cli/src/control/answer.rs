@@ -117,7 +117,7 @@ impl LinkLine {
         Self {
             peer_key_string: None,
             device_name: None,
-            transport: "-".to_owned(),
+            transport: stranger.transport.name().to_owned(),
             state: "closed".to_owned(),
             endpoint: stranger.endpoint,
             is_active: false,

@@ -38,8 +38,7 @@ fn running(status: &Status) -> String {
     let Status { pid, device_name, network, peers, links, .. } = status;
     let kind = if status.open { "open" } else { "closed" };
     format!(
-        "{} runs for {} as process {pid}, in the {kind} network {:?}, with {links} links and \
-         {peers} peers",
+        "{} runs for {} as process {pid}, in the {kind} network {:?}, links: {links}, peers: {peers}",
         printable(device_name),
         duration(Duration::from_millis(status.uptime_ms)),
         printable(network),
@@ -100,7 +99,8 @@ pub(crate) fn checks(status: &Status) -> Vec<Check> {
     for stranger in &status.strangers {
         let how = if stranger.tried {
             let last = duration(Duration::from_millis(stranger.last_seen_ms));
-            format!("{} tries, last {last} ago", stranger.count)
+            let tries = if stranger.count == 1 { "try" } else { "tries" };
+            format!("{} {tries}, last {last} ago", stranger.count)
         } else {
             "it shows itself".to_owned()
         };
@@ -176,7 +176,7 @@ mod tests {
     fn a_node_that_is_well_is_all_ok() {
         let checks = checks(&status());
         assert!(checks.iter().all(|check| check.status == Level::Ok), "{checks:?}");
-        assert!(running(&status()).contains("closed network \"home\", with 1 links and 2 peers"));
+        assert!(running(&status()).contains("closed network \"home\", links: 1, peers: 2"));
     }
 
     #[test]

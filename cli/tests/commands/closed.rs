@@ -37,7 +37,7 @@ fn strangers(node: &Node) -> (Value, Value) {
 
 fn times_met(check: &Value) -> u64 {
     let (_, rest) = check["message"].as_str().unwrap().split_once("cannot join (").unwrap();
-    rest.split_once(" tries").unwrap().0.parse().unwrap()
+    rest.split_once(" tr").unwrap().0.parse().unwrap()
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn beside_a_node_it_asks_that_node() {
     let (ann, _ben) = Node::pair("");
     let all = lines(ann.run(&["doctor"]), 0);
     let node = the(&all, "node")["message"].as_str().unwrap();
-    assert!(node.starts_with("ann runs for ") && node.contains("1 links and 1 peers"), "{node}");
+    assert!(node.starts_with("ann runs for ") && node.contains("links: 1, peers: 1"), "{node}");
     assert!(the(&all, "key")["message"].as_str().unwrap().contains(&ann.key()));
     assert!(the(&all, "port")["message"].as_str().unwrap().contains(&ann.address()));
     assert_eq!(the(&all, "limits")["status"], "ok");

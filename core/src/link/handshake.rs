@@ -50,8 +50,8 @@ pub enum HandshakeFailure {
     KeyNotBound,
     /// The other end, which was dialled, closed instead of an answer.
     #[error(
-        "the other end hung up during the handshake; if it does so again, check network and \
-         secret on both sides"
+        "the other end hung up during the handshake; if it does so again, it is in another network \
+         or has another secret: check both on both sides"
     )]
     HungUp,
     /// It took too long.

@@ -71,6 +71,12 @@ impl Drivers {
         self.running.iter().map(status).collect()
     }
 
+    /// The medium of a transport that was started.
+    pub(super) fn kind(&self, transport: TransportId) -> ConnectionType {
+        let running = self.running.get(&transport);
+        running.map_or_else(|| ConnectionType::other("unknown"), |running| running.kind.clone())
+    }
+
     pub(super) fn set_condition(&mut self, transport: TransportId, condition: Condition) {
         if let Some(running) = self.running.get_mut(&transport) {
             running.condition = condition;

@@ -3,19 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hedgerow_core::id::LinkId;
-use hedgerow_core::io::{Beacon, BeaconIdentity, Endpoint, LinkLoss, LinkOrigin, LinkUp, Sighting};
+use hedgerow_core::id::{LinkId, TransportId};
+use hedgerow_core::io::{
+    Beacon, BeaconIdentity, ConnectionType, Endpoint, LinkOrigin, LinkUp, Sighting,
+};
 use hedgerow_core::link::LinkEnd;
 use hedgerow_core::network::Network;
 use hedgerow_core::time::Instant;
 
 use crate::links::Stranger;
-use crate::notice::Trouble;
 
 /// Strangers remembered; of more, the one that was quiet longest is forgotten.
 const STRANGERS_MAX: usize = 64;
-const UNANSWERED: &str = "the peer closed the link instead of answering: it has another network \
-                          secret, or no room; check the secret on both sides";
 
 /// The strangers that this node met.
 #[derive(Debug, Default)]
@@ -39,6 +38,7 @@ enum Place {
 
 #[derive(Debug)]
 struct Met {
+    transport: TransportId,
     endpoint: Endpoint,
     count: u64,
     last: Instant,
@@ -61,8 +61,7 @@ impl Strangers {
         });
     }
 
-    /// A link ended; without a peer, its handshake had not been done. Gives what its end says
-    /// beyond the event itself.
+    /// A link ended; without a peer, its handshake had not been done.
     pub(super) fn on_link_down(
         &mut self,
         now: Instant,
@@ -70,34 +69,34 @@ impl Strangers {
         was_up: bool,
         endpoint: &Endpoint,
         end: &LinkEnd,
-    ) -> Option<Trouble> {
+    ) {
         let dialled = self.dialled.remove(&link);
-        let (reason, trouble) = match end {
-            _ if was_up => return None,
-            LinkEnd::Handshake(failure) => (failure.to_string(), None),
-            // In a closed network a stranger's first message cannot be read, and the answer to
-            // it is silence. Who accepts learns nothing from a link that ends so early: the
-            // dialler may have found a better one.
-            LinkEnd::Lost(LinkLoss::ClosedByRemote | LinkLoss::Reset) if dialled => {
-                let unanswered = Trouble::Unanswered { endpoint: endpoint.to_string() };
-                (UNANSWERED.to_owned(), Some(unanswered))
-            }
-            _ => return None,
-        };
+        let LinkEnd::Handshake(failure) = end else { return };
+        if was_up {
+            return;
+        }
+        // Who dials comes from another port each time.
         let place = if dialled { endpoint.as_str() } else { endpoint.host() };
-        self.note(now, Place::At(place.to_owned()), &reason, endpoint);
-        trouble
+        let place = Place::At(place.to_owned());
+        self.note(now, (place, failure.to_string()), link.transport, endpoint);
     }
 
     /// Somebody shows a beacon; members of this network are none of ours.
-    pub(super) fn on_sighting(&mut self, now: Instant, network: &Network, sighting: &Sighting) {
+    pub(super) fn on_sighting(
+        &mut self,
+        now: Instant,
+        network: &Network,
+        transport: TransportId,
+        sighting: &Sighting,
+    ) {
         let Some(beacon) = &sighting.beacon else { return };
         let endpoint = &sighting.endpoint;
         if beacon.address_in(network).is_some() {
             return;
         }
         let reason = why(beacon, network);
-        if self.note(now, Place::Beacon(beacon.label()), reason, endpoint) {
+        let key = (Place::Beacon(beacon.label()), reason.to_owned());
+        if self.note(now, key, transport, endpoint) {
             tracing::info!(%endpoint, reason, "somebody else is near");
         }
     }
@@ -111,8 +110,13 @@ impl Strangers {
     }
 
     /// Counts a stranger; whether it is a new one, to be told.
-    fn note(&mut self, now: Instant, place: Place, reason: &str, endpoint: &Endpoint) -> bool {
-        let key = (place, reason.to_owned());
+    fn note(
+        &mut self,
+        now: Instant,
+        key: (Place, String),
+        transport: TransportId,
+        endpoint: &Endpoint,
+    ) -> bool {
         if let Some(met) = self.known.get_mut(&key) {
             met.count += 1;
             met.last = now;
@@ -127,7 +131,7 @@ impl Strangers {
         if self.known.len() >= STRANGERS_MAX {
             self.forget_quietest();
         }
-        self.known.insert(key, Met { endpoint: endpoint.clone(), count: 1, last: now });
+        self.known.insert(key, Met { transport, endpoint: endpoint.clone(), count: 1, last: now });
         true
     }
 
@@ -138,8 +142,14 @@ impl Strangers {
         }
     }
 
-    pub(super) fn view(&self, now: Instant) -> Vec<Stranger> {
+    /// All of them; `kind` tells the medium of a transport.
+    pub(super) fn view(
+        &self,
+        now: Instant,
+        kind: impl Fn(TransportId) -> ConnectionType,
+    ) -> Vec<Stranger> {
         let view = |((place, reason), met): (&(Place, String), &Met)| Stranger {
+            transport: kind(met.transport),
             endpoint: met.endpoint.to_string(),
             reason: reason.clone(),
             count: met.count,
@@ -173,7 +183,7 @@ fn why(beacon: &Beacon, network: &Network) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use hedgerow_core::id::{Address, TransportId};
+    use hedgerow_core::id::Address;
     use hedgerow_core::link::HandshakeFailure;
     use hedgerow_core::network::NetworkSecret;
 
@@ -186,6 +196,10 @@ mod tests {
 
     fn link(number: u64) -> LinkId {
         LinkId { transport: TransportId(0), number }
+    }
+
+    fn view(strangers: &Strangers, seconds: u64) -> Vec<Stranger> {
+        strangers.view(at(seconds), |_| ConnectionType::other("Wire"))
     }
 
     fn closed(byte: u8) -> Network {
@@ -210,8 +224,8 @@ mod tests {
             (open("a"), open("a"), None),
         ] {
             let mut strangers = Strangers::default();
-            strangers.on_sighting(at(1), &ours, &sighting(&theirs));
-            let found = strangers.view(at(1)).pop().map(|stranger| stranger.reason);
+            strangers.on_sighting(at(1), &ours, TransportId(0), &sighting(&theirs));
+            let found = view(&strangers, 1).pop().map(|stranger| stranger.reason);
             match expected {
                 Some(part) => {
                     assert!(found.as_ref().is_some_and(|f| f.contains(part)), "{found:?}")
@@ -229,17 +243,17 @@ mod tests {
             let endpoint = Endpoint::new(&format!("10.0.0.2:{port}"));
             strangers.on_link_down(at(port), link(port), false, &endpoint, &end);
         }
-        let view = strangers.view(at(9));
-        assert_eq!(view.len(), 1);
-        assert_eq!((view[0].count, view[0].last_seen), (3, Duration::from_secs(6)));
-        assert!(view[0].tried && view[0].reason.contains("another secret"), "{view:?}");
-        assert_eq!(view[0].endpoint, "10.0.0.2:3");
+        let found = view(&strangers, 9);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].count, found[0].last_seen), (3, Duration::from_secs(6)));
+        assert!(found[0].tried && found[0].reason.contains("another secret"), "{found:?}");
+        assert_eq!(found[0].endpoint, "10.0.0.2:3");
         // Another one there has another trouble: neither pushes the other out.
         let other = LinkEnd::Handshake(HandshakeFailure::OpenAndClosed);
         strangers.on_link_down(at(4), link(4), false, &Endpoint::new("10.0.0.2:4"), &other);
-        assert_eq!(strangers.view(at(9)).len(), 2);
+        assert_eq!(view(&strangers, 9).len(), 2);
         strangers.on_established(link(9), &Endpoint::new("10.0.0.2:9"));
-        assert!(strangers.view(at(9)).is_empty(), "it has the secret now");
+        assert!(view(&strangers, 9).is_empty(), "it has the secret now");
     }
 
     #[test]
@@ -248,46 +262,53 @@ mod tests {
         let mut strangers = Strangers::default();
         for text in ["[fe80::1%2]:4040", "10.0.0.2:4040", "[fe80::1%3]:4040"] {
             let seen = Sighting { endpoint: Endpoint::new(text), ..theirs.clone() };
-            strangers.on_sighting(at(1), &ours, &seen);
+            strangers.on_sighting(at(1), &ours, TransportId(0), &seen);
         }
-        let view = strangers.view(at(1));
-        assert_eq!(view.len(), 1);
-        assert_eq!((view[0].endpoint.as_str(), view[0].tried), ("10.0.0.2:4040", false));
+        let found = view(&strangers, 1);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].endpoint.as_str(), found[0].tried), ("10.0.0.2:4040", false));
         // Another node on the same host is another one.
-        strangers.on_sighting(at(2), &ours, &sighting(&closed(3)));
-        assert_eq!(strangers.view(at(2)).len(), 2);
+        strangers.on_sighting(at(2), &ours, TransportId(0), &sighting(&closed(3)));
+        assert_eq!(view(&strangers, 2).len(), 2);
         strangers.on_lost(&Endpoint::new("10.0.0.2:4040"));
-        assert!(strangers.view(at(3)).is_empty());
+        assert!(view(&strangers, 3).is_empty());
     }
 
     #[test]
-    fn silence_tells_the_dialler_only() {
-        let end = LinkEnd::Lost(LinkLoss::ClosedByRemote);
-        let endpoint = Endpoint::new("h:1");
-        let up = |origin| LinkUp {
-            link: link(1),
+    fn who_was_dialled_is_known_by_its_port_and_who_dialled_by_its_host() {
+        let hung_up = LinkEnd::Handshake(HandshakeFailure::HungUp);
+        let up = |number, origin, port| LinkUp {
+            link: link(number),
             origin,
             shape: hedgerow_core::io::LinkShape::Stream { chunk_bytes: 1, frame_bytes_max: 1_280 },
-            endpoint: endpoint.clone(),
+            endpoint: Endpoint::new(&format!("h:{port}")),
             estimate: hedgerow_core::io::LinkEstimate {
                 rate_bytes_per_s: 1,
                 delay: Duration::ZERO,
             },
         };
-        for (origin, told) in
-            [(LinkOrigin::Accepted, 0), (LinkOrigin::Dialled(hedgerow_core::id::DialId(1)), 1)]
-        {
+        let dialled = LinkOrigin::Dialled(hedgerow_core::id::DialId(1));
+        for (origin, met) in [(LinkOrigin::Accepted, 1), (dialled, 2)] {
             let mut strangers = Strangers::default();
-            strangers.on_link_up(&up(origin));
-            let trouble = strangers.on_link_down(at(1), link(1), false, &endpoint, &end);
-            assert_eq!(matches!(trouble, Some(Trouble::Unanswered { .. })), told == 1);
-            assert_eq!(strangers.view(at(1)).len(), told);
+            for (number, port) in [(1, 10), (2, 20)] {
+                let up = up(number, origin, port);
+                strangers.on_link_up(&up);
+                strangers.on_link_down(at(1), up.link, false, &up.endpoint, &hung_up);
+            }
+            assert_eq!(view(&strangers, 1).len(), met, "{origin:?}");
             assert!(strangers.dialled.is_empty());
         }
+    }
+
+    #[test]
+    fn a_member_and_a_lost_link_are_no_strangers() {
+        let endpoint = Endpoint::new("h:1");
+        let lost = LinkEnd::Lost(hedgerow_core::io::LinkLoss::Reset);
+        let failed = LinkEnd::Handshake(HandshakeFailure::HungUp);
         let mut strangers = Strangers::default();
-        strangers.on_link_up(&up(LinkOrigin::Dialled(hedgerow_core::id::DialId(1))));
-        strangers.on_link_down(at(1), link(1), true, &endpoint, &end);
-        assert!(strangers.view(at(1)).is_empty(), "it was a member");
+        strangers.on_link_down(at(1), link(1), false, &endpoint, &lost);
+        strangers.on_link_down(at(1), link(2), true, &endpoint, &failed);
+        assert!(view(&strangers, 1).is_empty());
     }
 
     #[test]
@@ -298,8 +319,8 @@ mod tests {
             let endpoint = Endpoint::new(&format!("host{number}:1"));
             strangers.on_link_down(at(number), link(number), false, &endpoint, &end);
         }
-        let view = strangers.view(at(200));
-        assert_eq!(view.len(), STRANGERS_MAX);
-        assert!(view.iter().any(|stranger| stranger.endpoint == "host199:1"));
+        let found = view(&strangers, 200);
+        assert_eq!(found.len(), STRANGERS_MAX);
+        assert!(found.iter().any(|stranger| stranger.endpoint == "host199:1"));
     }
 }
