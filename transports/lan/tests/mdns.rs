@@ -106,6 +106,9 @@ fn a_node_that_was_held_up_loses_whoever_left_and_nobody_else() {
     let flood = Host::start(&b, 4, "flood=700");
     flood.until("the flood", |line| line == "flooded");
     leaver.until_ended();
+    // The second announcement of another one comes a second later, and so long a goodbye waits.
+    let after = Host::start(&b, 5, "flood=1");
+    after.until("a second", |line| line == "flooded");
     here.order("go on");
     let mut lost = BTreeSet::new();
     here.until("the loss of the one that left", |line| {

@@ -172,6 +172,12 @@ fn a_port_of_a_bridge_is_left_to_the_bridge() {
     assert_eq!(endpoints.len(), 2, "not once more over the port: {endpoints:?}");
     here.link(&endpoints[0]);
     there.until_sighted(&beacon(1).label(), &["10.77.0.1:", "[fe80:"]);
+
+    let without = Host::start(&a, 3, "deny=br0");
+    let advice = without.until_condition(ConditionState::TemporarilyUnavailable);
+    for word in ["br0: denied", "eth0: port of a bridge"] {
+        assert!(advice.contains(word), "{advice}");
+    }
 }
 
 #[test]
