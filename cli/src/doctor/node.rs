@@ -122,9 +122,10 @@ fn transport(line: &TransportLine) -> Check {
         return Check::ok("transport", format!("{name} works"));
     }
     let detail = printable(&line.detail);
-    // A detail says what is wrong, and after the colon or the last semicolon what to do.
+    // A detail says what is wrong and what to do in one sentence.
     let message = format!("{name}: {state}");
-    if line.works {
+    // What a person switched off is not a fault.
+    if line.works || line.state == "Disabled" {
         Check::warn("transport", message, detail)
     } else {
         Check::fail("transport", message, detail)
@@ -199,6 +200,8 @@ mod tests {
         let of = |name| checks.iter().find(|check| check.check == name).unwrap();
         assert_eq!(of("transport").status, Level::Fail);
         assert_eq!(of("transport").hint, "its driver failed; restart the node");
+        let off = TransportLine { state: "Disabled".into(), ..sick.transports[0].clone() };
+        assert_eq!(transport(&off).status, Level::Warn);
         assert_eq!(of("port").status, Level::Warn);
         assert!(of("stranger").message.contains("10.0.0.2:1234 cannot join (3 tries"));
         assert_eq!(of("limits").message, "since the start: turnedAway 2");
