@@ -139,9 +139,11 @@ fn a_machine_without_any_network_is_exit_1_with_a_hint() {
     assert!(checks(&all, "multicast").is_empty());
 }
 
-/// Two ends of a cable in one namespace, with an address on one.
+/// Two ends of a cable in one namespace, with an address on one; the kernel takes a moment to
+/// see that it is plugged in.
 const CABLE: &str = "ip link add cable type veth peer name other\n\
-    ip address add 10.79.1.1/24 dev cable\nip link set other up\nip link set cable up\n";
+    ip address add 10.79.1.1/24 dev cable\nip link set other up\nip link set cable up\n\
+    until ip link show cable | grep -q 'state UP'; do :; done\n";
 
 #[test]
 fn multicast_is_really_tried_on_every_interface() {
