@@ -16,12 +16,12 @@ use tracing::warn;
 
 use crate::LINKS_MAX;
 use crate::condition::{Conditions, Part};
-use crate::link::Links;
+use crate::link::{DRAINS_MAX, Links};
 use crate::run::outcome;
 
 /// Links that one listener holds: those that are up, those whose handshake the core lets be under
-/// way, and as many that are closing with a reason. The rest waits in the backlog.
-const ACCEPTED_MAX: usize = 2 * LINKS_MAX + HANDSHAKES_PENDING_MAX;
+/// way, and those that are closing with a reason. The rest waits in the backlog.
+const ACCEPTED_MAX: usize = LINKS_MAX + HANDSHAKES_PENDING_MAX + DRAINS_MAX;
 /// The wait after a failed accept, doubled each time up to the second.
 const BACK_OFF: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);

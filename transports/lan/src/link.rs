@@ -15,7 +15,7 @@ use hedgerow_driver::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
@@ -42,6 +42,9 @@ const BLOCKS_MAX: usize = 8;
 /// How long the other end may take to answer our end of stream with its own. Closing a socket
 /// with unread bytes would reset it, and the other end would lose what it has not read yet.
 const DRAIN_FOR: Duration = Duration::from_secs(1);
+/// Links that may wait so at once: in a flood of connections that close, the rest is cut, so that
+/// newcomers need not wait for them.
+pub(crate) const DRAINS_MAX: usize = 64;
 /// How long the other end's last bytes may take after writing to it has failed.
 const LAST_BYTES_FOR: Duration = Duration::from_secs(1);
 /// From the core's `Close` to a link that is gone even if the other end does not read.
@@ -53,6 +56,8 @@ const SHUTDOWN_WITHIN: Duration = Duration::from_millis(400);
 #[derive(Debug)]
 pub(crate) struct Links {
     reports: Reports,
+    /// Places for links that wait for the other end's close.
+    drains: Semaphore,
     table: Mutex<Table>,
 }
 
@@ -64,7 +69,7 @@ struct Table {
 
 impl Links {
     pub(crate) fn new(reports: Reports) -> Self {
-        Self { reports, table: Mutex::default() }
+        Self { reports, drains: Semaphore::new(DRAINS_MAX), table: Mutex::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -112,7 +117,7 @@ impl Links {
         let outgoing = self.reports.link_up(up).await?;
 
         let received = |data| self.reports.received(link, data);
-        let loss = until_down(stream, outgoing, received, open.end.clone()).await;
+        let loss = until_down(stream, outgoing, received, open.end.clone(), &self.drains).await;
         drop(open);
         debug!(?link, %loss, "link down");
         self.reports.link_down(link, loss).await
@@ -165,12 +170,13 @@ async fn until_down<F>(
     outgoing: Outgoing,
     received: impl Fn(BytesMut) -> F,
     end: End,
+    drains: &Semaphore,
 ) -> LinkLoss
 where
     F: Future<Output = Result<(), NodeGone>>,
 {
     tokio::select! {
-        loss = converse(&mut stream, outgoing, received, end.clone()) => loss,
+        loss = converse(&mut stream, outgoing, received, end.clone(), drains) => loss,
         loss = end.overdue() => loss,
     }
 }
@@ -181,6 +187,7 @@ async fn converse<F>(
     outgoing: Outgoing,
     received: impl Fn(BytesMut) -> F,
     mut end: End,
+    drains: &Semaphore,
 ) -> LinkLoss
 where
     F: Future<Output = Result<(), NodeGone>>,
@@ -204,6 +211,7 @@ where
         }
     }
     let _ = writer.shutdown().await;
+    let Ok(_place) = drains.try_acquire() else { return end.reason() };
     let _ = timeout(DRAIN_FOR, drain(&mut reader)).await;
     end.reason()
 }
