@@ -93,7 +93,10 @@ pub enum Event {
     /// This node stepped above an older run of itself. The host persists the epoch.
     EpochStepped(BootEpoch),
     /// Another live node uses this node's key. Nothing good comes of it: give one a new key.
-    DuplicateKey(Instance),
+    DuplicateKey {
+        /// Its run, if its words were heard.
+        instance: Option<Instance>,
+    },
     /// Two peers share an address: both are unroutable.
     AddressCollision(Vec<PeerKey>),
     /// So many events were lost because the host did not take them in time. Look at the graph

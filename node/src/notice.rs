@@ -209,7 +209,7 @@ impl Trouble {
             Event::MetadataRefused { owner, bytes } => {
                 Self::MetadataRefused { peer: *owner, bytes: *bytes }
             }
-            Event::DuplicateKey(_) => Self::DuplicateKey,
+            Event::DuplicateKey { .. } => Self::DuplicateKey,
             Event::AddressCollision(peers) => Self::AddressCollision { peers: peers.clone() },
             Event::Overflow(lost) => Self::Overloaded { lost: *lost },
             _ => return None,

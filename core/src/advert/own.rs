@@ -20,6 +20,9 @@ const DUPLICATE_WITHIN: Duration = Duration::from_secs(60);
 const DAMP_MIN: Duration = Duration::from_secs(1);
 /// The longest wait before stepping above a duplicate.
 const DAMP_MAX: Duration = Duration::from_secs(300);
+/// The longest wait before a neighbour is dialled again that prefers the duplicate: when that one
+/// is gone at last, this node should be back soon.
+const STAY_AWAY_MAX: Duration = Duration::from_secs(60);
 /// Head, signature and length of an adjacency: what remains of an advert is for edges.
 const ADJACENCY_OVERHEAD: usize = 32 + 1 + 10 + 8 + 10 + 10 + 64 + 3;
 
@@ -56,8 +59,20 @@ struct Signed<T> {
 #[derive(Debug, Default)]
 struct Duplicate {
     heard: Option<(Instance, Instant)>,
-    damp: Duration,
-    hold_until: Instant,
+    /// When a neighbour last closed a link because another run of this key came to it.
+    replaced: Option<Instant>,
+    /// Before the next signing above the other's.
+    hold: Damp,
+    /// Before the next dial to who prefers the other. Kept apart: a neighbour that lies about it
+    /// holds up nothing else.
+    away: Damp,
+}
+
+/// A wait that doubles while its cause goes on.
+#[derive(Debug, Default)]
+struct Damp {
+    wait: Duration,
+    until: Instant,
 }
 
 /// What hearing a version of itself means.
@@ -72,8 +87,8 @@ pub enum Heard {
     },
     /// Another live node uses this key.
     DuplicateKey {
-        /// Its run.
-        instance: Instance,
+        /// Its run, if its words were heard.
+        instance: Option<Instance>,
     },
 }
 
@@ -142,15 +157,22 @@ impl Own {
             }
             _ => earliest([self.adjacency.due, Some(now + ADJACENCY_COALESCE)]),
         };
-        let due = due.map(|due| due.max(self.duplicate.hold_until));
+        let due = due.map(|due| due.max(self.duplicate.hold.until));
         let overtaken = self.adjacency.overtaken.then_some(self.adjacency.due).flatten();
         self.adjacency.due = earliest([due, overtaken]);
     }
 
-    /// Whether a stamp speaks of a version that this run has not signed.
+    /// Whether a stamp speaks of a version that this run has not signed, and that others take for
+    /// newer than its own.
     #[must_use]
     pub fn is_below(&self, stamp: &Stamp) -> bool {
-        (stamp.epoch, stamp.sequence) > (self.epoch, self.sequence)
+        let signed = match stamp.kind {
+            AdvertKind::Profile => self.profile.signed.as_ref().map(|signed| signed.version),
+            AdvertKind::Adjacency => self.adjacency.signed.as_ref().map(|signed| signed.version),
+            AdvertKind::Unknown(_) => None,
+        };
+        let own = signed.unwrap_or((self.epoch, self.sequence, u32::MAX));
+        (stamp.epoch, stamp.sequence, stamp.hash) > own
     }
 
     /// A neighbour holds a version of this node's own adverts.
@@ -193,7 +215,7 @@ impl Own {
         } else {
             self.sequence = self.sequence.max(sequence);
         }
-        let due = now.max(self.duplicate.hold_until);
+        let due = now.max(self.duplicate.hold.until);
         self.profile.due = Some(due);
         self.adjacency.due = Some(due);
         (self.profile.overtaken, self.adjacency.overtaken) = (true, true);
@@ -208,13 +230,26 @@ impl Own {
         if !again {
             return Heard::Stepped { epoch: self.epoch };
         }
-        self.duplicate.damp = (self.duplicate.damp * 2).clamp(DAMP_MIN, DAMP_MAX);
-        self.duplicate.hold_until = now + self.duplicate.damp;
-        let hold_until = self.duplicate.hold_until;
+        self.duplicate.hold.slow_down(now);
+        let hold_until = self.duplicate.hold.until;
         for due in [&mut self.profile.due, &mut self.adjacency.due] {
             *due = due.map(|due| due.max(hold_until));
         }
-        Heard::DuplicateKey { instance }
+        Heard::DuplicateKey { instance: Some(instance) }
+    }
+
+    /// A neighbour closed a link because another run of this key came to it. A run that is over
+    /// cannot be told so: twice within a minute, it is a duplicate, whose words need not have been
+    /// heard. Tells also how long to stay away, so that both do not take turns for ever.
+    pub fn on_replaced(&mut self, now: Instant) -> (Heard, Duration) {
+        let recent = |at: Instant| now.since(at) <= DUPLICATE_WITHIN;
+        let again = self.duplicate.replaced.replace(now).is_some_and(recent);
+        if !again {
+            return (Heard::Nothing, Duration::ZERO);
+        }
+        self.duplicate.away.slow_down(now);
+        let instance = self.duplicate.heard.map(|(instance, _)| instance);
+        (Heard::DuplicateKey { instance }, self.duplicate.away.wait.min(STAY_AWAY_MAX))
     }
 
     /// Signs what is due and puts it into the database; returns what changed.
@@ -263,6 +298,16 @@ impl Own {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
         earliest([self.profile.due, self.adjacency_due()])
+    }
+}
+
+impl Damp {
+    /// Doubles the wait, once for all that comes while it lasts.
+    fn slow_down(&mut self, now: Instant) {
+        if now >= self.until {
+            self.wait = (self.wait * 2).clamp(DAMP_MIN, DAMP_MAX);
+            self.until = now + self.wait;
+        }
     }
 }
 
@@ -415,6 +460,42 @@ mod tests {
         bench.own.set_edges(MS(1_500), alloc::vec![]);
         bench.own.set_edges(MS(1_600), alloc::vec![edge(1, 5)]);
         assert_eq!(bench.publish(MS(2_000)).len(), 2, "profile and adjacency");
+    }
+
+    #[test]
+    fn a_stamp_of_the_same_version_with_other_bytes_is_another_nodes() {
+        let mut bench = bench();
+        bench.publish(MS(20));
+        let stamps: Vec<Stamp> =
+            bench.database.ids(None).map(|id| bench.database.stamp(id).unwrap()).collect();
+        for stamp in stamps {
+            assert!(!bench.own.is_below(&stamp));
+            let hash = stamp.hash.wrapping_sub(1).min(stamp.hash);
+            assert!(!bench.own.is_below(&Stamp { hash, ..stamp }), "ours wins");
+            let hash = stamp.hash.saturating_add(1);
+            assert!(bench.own.is_below(&Stamp { hash, ..stamp }));
+            // The sequence counts all kinds: one that this run used for the other kind counts.
+            let sequence = stamp.sequence + 1;
+            assert!(bench.own.is_below(&Stamp { sequence, ..stamp }));
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_replaced_twice_in_a_minute_is_not_alone_and_stays_away_ever_longer() {
+        let mut bench = bench();
+        assert_eq!(bench.own.on_replaced(MS(0)), (Heard::Nothing, Duration::ZERO));
+        let mut now = MS(61_000);
+        assert_eq!(bench.own.on_replaced(now).0, Heard::Nothing, "long ago");
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            now += Duration::from_millis(100);
+            let (heard, wait) = bench.own.on_replaced(now);
+            assert_eq!(heard, Heard::DuplicateKey { instance: None });
+            waits.push(wait.as_secs());
+            now += wait.min(Duration::from_secs(59));
+        }
+        assert_eq!(waits[..6], [1, 2, 4, 8, 16, 32]);
+        assert_eq!(waits.iter().max(), Some(&60));
     }
 
     #[test]

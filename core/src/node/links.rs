@@ -114,7 +114,7 @@ impl Node {
         let (key, instance) = (hello.peer_key, hello.instance);
         if key == self.local.peer_key() {
             if instance != self.local.instance {
-                self.outputs.event(Event::DuplicateKey(instance));
+                self.outputs.event(Event::DuplicateKey { instance: Some(instance) });
             }
             self.close(now, link, CloseCode::Myself, Duration::ZERO);
             return;
@@ -280,6 +280,11 @@ impl Node {
             self.outputs.command(link.transport, TransportCommand::Close(link));
         }
         let failure = match &end {
+            LinkEnd::ByPeer { code: CloseCode::Replaced, .. } => {
+                let (heard, stay_away) = self.own.on_replaced(now);
+                self.on_heard(heard);
+                Failure::Later(stay_away)
+            }
             LinkEnd::ByPeer { code: CloseCode::AtCapacity, retry_after } => {
                 Failure::Later((*retry_after).min(DIAL_BACKOFF_MAX * 6))
             }
@@ -387,7 +392,7 @@ impl Node {
             Heard::Nothing => {}
             Heard::Stepped { epoch } => self.outputs.event(Event::EpochStepped(epoch)),
             Heard::DuplicateKey { instance } => {
-                self.outputs.event(Event::DuplicateKey(instance));
+                self.outputs.event(Event::DuplicateKey { instance });
             }
         }
     }
