@@ -1,0 +1,11 @@
+//! A live node among strangers and peers that mean it no good. Whatever they send, the node says
+//! what is wrong and goes on, and two honest nodes exchange numbered messages all the while.
+
+#![cfg(unix)]
+
+mod crowd;
+mod duplicate;
+mod evil;
+mod peers;
+mod scene;
+mod strangers;
