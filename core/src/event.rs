@@ -99,7 +99,7 @@ pub enum Event {
     },
     /// Two peers share an address: both are unroutable.
     AddressCollision(Vec<PeerKey>),
-    /// So many events were lost because the host did not take them in time. Look at the graph
-    /// and the sessions again.
+    /// So many events were lost because the host did not take them in time, none of the Bus.
+    /// Look at the graph again.
     Overflow(u64),
 }

@@ -95,7 +95,7 @@ impl Seldom {
     }
 }
 
-/// Commands, and the bounded ring of events.
+/// Commands, and the bounded ring of events. The Bus keeps its own.
 #[derive(Debug, Default)]
 struct Outputs {
     commands: VecDeque<(TransportId, TransportCommand)>,
@@ -248,7 +248,9 @@ impl Node {
             self.counters.events_lost += lost;
             return Some(Output::Event(Event::Overflow(lost)));
         }
-        self.outputs.events.pop_front().map(Output::Event)
+        let event = self.outputs.events.pop_front();
+        // Those of the Bus wait there, where each is owed to somebody and none is ever lost.
+        event.or_else(|| self.bus.poll_event().map(Event::Bus)).map(Output::Event)
     }
 
     /// The next bytes to send on a link; `None` when there are none. To be called when the
@@ -260,7 +262,6 @@ impl Node {
             if self.on_link_events(now, link) {
                 self.settle(now);
             }
-            self.hear_bus();
         }
         bytes
     }
@@ -291,9 +292,7 @@ impl Node {
         _now: Instant,
         call: impl FnOnce(&mut Bus, &mut dyn Entropy) -> R,
     ) -> R {
-        let result = call(&mut self.bus, &mut self.entropy);
-        self.hear_bus();
-        result
+        call(&mut self.bus, &mut self.entropy)
     }
 
     /// Changes this node's metadata: JSON that the host has checked; empty for none.

@@ -99,6 +99,8 @@ struct Runtime {
     /// More than figures changed: observers are called.
     graph_changed: bool,
     changes: Vec<hedgerow_core::presence::Change>,
+    /// Events that were lost before they were read: changes may be among them.
+    changes_lost: u64,
 }
 
 /// Starts a node's task and drivers.
@@ -144,6 +146,7 @@ pub(crate) fn start(start: Start) -> Mesh {
         graph_is_stale: false,
         graph_changed: false,
         changes: Vec::new(),
+        changes_lost: 0,
     };
     tokio::spawn(runtime.run(reports, call_queue));
     Mesh::new(shared)
@@ -210,10 +213,12 @@ impl Runtime {
             // It has room again: the pump that follows every turn fills it.
             Report::Writable(_) => return,
         };
-        if let TransportEvent::LinkDown { link, .. } = &event {
-            self.senders.remove(link);
-        }
         match &event {
+            TransportEvent::LinkDown { link, .. } => drop(self.senders.remove(link)),
+            // Here and not by the core's event: those may be lost.
+            TransportEvent::Condition(condition) => {
+                self.set_condition(transport, condition.clone());
+            }
             TransportEvent::Sighted(sighting) => {
                 let network = &self.node.local().network;
                 self.strangers.on_sighting(now, network, transport, sighting);
@@ -336,17 +341,16 @@ impl Runtime {
                 }
             }
             Event::Trace(event) => self.diagnoses.on_trace_event(&mut self.node, event),
-            Event::Transport(transport, condition) => self.set_condition(transport, condition),
             Event::LinkUp { link, endpoint, .. } => self.strangers.on_established(link, &endpoint),
             Event::LinkDown { link, peer, endpoint, end } => {
                 let now = self.clock.now();
                 self.strangers.on_link_down(now, link, peer.is_some(), &endpoint, &end);
             }
             Event::EpochStepped(epoch) => self.keep_epoch(epoch),
-            Event::Overflow(_) => {
+            Event::Overflow(lost) => {
                 // What the lost events said is read from the state itself.
                 self.graph_changed = true;
-                self.desk.on_overflow();
+                self.changes_lost += lost;
                 self.diagnoses.on_overflow(&mut self.node);
             }
             _ => {}
@@ -375,6 +379,13 @@ impl Runtime {
         let before = self.shared.graph.send_replace(graph.clone());
         if changed {
             self.shared.revision.send_modify(|revision| *revision += 1);
+        }
+        let missed = std::mem::take(&mut self.changes_lost);
+        if missed > 0 {
+            self.changes.clear();
+            let lagged = crate::presence::Change::Lagged { missed, graph: graph.clone() };
+            // Without a reader there is nobody to tell.
+            let _ = self.shared.changes.send(lagged);
         }
         for change in self.changes.drain(..) {
             let change = views::change(&change, &graph, &before);

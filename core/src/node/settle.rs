@@ -63,18 +63,10 @@ impl Node {
             self.refresh_presence(now);
         }
         self.fetch(now);
-        self.hear_bus();
         let links = &self.links;
         let orders =
             self.dialer.poll(now, &|transport, candidacy| is_linked(links, transport, candidacy));
         self.order(orders);
-    }
-
-    /// Passes the Bus's events on.
-    pub(super) fn hear_bus(&mut self) {
-        while let Some(event) = self.bus.poll_event() {
-            self.outputs.event(Event::Bus(event));
-        }
     }
 
     /// Signs what this node has to say and marks it for every neighbour.

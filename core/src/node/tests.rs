@@ -29,6 +29,7 @@ use crate::presence::{Change, Metadata};
 
 mod crowd;
 mod doubt;
+mod overflow;
 
 const WIRE: TransportId = TransportId(0);
 const DELAY: Duration = Duration::from_millis(5);

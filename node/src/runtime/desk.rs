@@ -276,16 +276,6 @@ impl Desk {
         self.events.push(event);
     }
 
-    /// Events were lost: look at everything again.
-    pub(super) fn on_overflow(&mut self) {
-        self.readable = true;
-        self.events.extend(self.streams.keys().flat_map(|id| {
-            [BusEvent::StreamReadable { id: *id }, BusEvent::StreamWritable { id: *id }]
-        }));
-        let peers = self.parked.keys().map(|peer| BusEvent::Writable { peer: *peer });
-        self.events.extend(peers);
-    }
-
     /// Acts on the Bus's events; true when there were any.
     pub(super) fn settle(&mut self, now: Instant, node: &mut Node) -> bool {
         let events = std::mem::take(&mut self.events);

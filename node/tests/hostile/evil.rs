@@ -20,7 +20,7 @@ use hedgerow_core::wire::advert::{
     Abilities, Adjacency, AdvertHead, AdvertKind, Edge, Profile, SignedAdvert,
 };
 use hedgerow_core::wire::control::{AdvertCopy, Control, Summary};
-use hedgerow_core::wire::frame::DataFrame;
+use hedgerow_core::wire::frame::DataHead;
 use hedgerow_core::wire::handshake::Versions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -40,7 +40,7 @@ impl Source for Words {
         }
     }
 
-    fn data(&mut self, _: Lane, _: usize) -> Option<DataFrame> {
+    fn data(&mut self, _: Lane, _: usize, _: &mut BytesMut) -> Option<DataHead> {
         None
     }
 }
