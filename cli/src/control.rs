@@ -18,7 +18,7 @@ pub(crate) use answer::{Answer, LinkLine, MessageLine};
 pub(crate) use client::{Client, unexpected, unexpected_answer};
 pub(crate) use frame::{DATA_BYTES_MAX, Frame};
 pub(crate) use request::{Condition, Request};
-pub(crate) use sight::{ChangeLine, HopLine, Named};
+pub(crate) use sight::{ChangeLine, Ending, HopLine, Named};
 pub(crate) use socket::{Listener, Socket};
 pub(crate) use status::{Status, StrangerLine, TransportLine, counters};
 pub(crate) use wire::{Incoming, Outgoing, WireError};

@@ -92,6 +92,13 @@ async fn a_trace_names_the_hops_and_the_media_between_them() {
     assert_eq!(hops, expected);
     assert_eq!(trace.end(), Some(TraceEnd::Arrived));
     assert_eq!(trace.next().await, None, "over is over");
+
+    // The same links the other way round: each is told by whom it leads to.
+    let mut trace = c.trace(&a.peer_key()).await.unwrap();
+    for (peer, medium) in [(b.peer_key(), "Radio"), (a.peer_key(), "Cable")] {
+        let answer = trace.next().await.unwrap().answer.unwrap();
+        assert_eq!((answer.peer, answer.transport.name()), (peer, medium));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,9 +6,9 @@ use tokio::time::timeout;
 
 use super::short_key;
 use crate::arguments::TraceArguments;
-use crate::control::{Answer, Client, HopLine, Named, Request, unexpected_answer};
+use crate::control::{Answer, Client, Ending, HopLine, Named, Request, unexpected_answer};
 use crate::event::Event;
-use crate::failure::Failure;
+use crate::failure::{ErrorCode, Failure};
 use crate::output::{Output, duration, printable};
 
 pub(super) async fn run(
@@ -42,24 +42,31 @@ async fn follow(
         output.print_text(&format!("to {name}, {hops} as the graph has it"))?;
     }
     let mut hops = Vec::new();
-    let arrived = loop {
+    let end = loop {
         match client.answer().await? {
             Answer::Hop { hop } => {
                 output.print(&hop, || text(&hop))?;
                 hops.push(hop);
             }
-            Answer::Traced { arrived } => break arrived,
+            Answer::Traced { end } => break end,
             other => return Err(unexpected_answer(&other)),
         }
     };
-    if differs(&hops, &route, arrived) {
+    if differs(&hops, &route, end == Ending::Arrived) {
         let names: Vec<_> = route.iter().map(shown).collect();
         let computed = route.into_iter().map(|peer| peer.peer_key_string).collect();
         output.print(&Event::OtherRoute { computed }, || {
             format!("the graph has another way: {}", names.join(", "))
         })?;
     }
-    if arrived { Ok(()) } else { Err(unanswered(&name, &hops)) }
+    match end {
+        Ending::Arrived => Ok(()),
+        Ending::NoAnswer => Err(unanswered(&name, &hops)),
+        Ending::NoRoute => {
+            let message = format!("the route to {name} was lost after {} hops", hops.len());
+            Err(Failure::new(ErrorCode::NoRoute, message, "see `hedgerow peers`, then try again"))
+        }
+    }
 }
 
 fn unanswered(name: &str, hops: &[HopLine]) -> Failure {

@@ -4,7 +4,7 @@ use hedgerow::bus::{Message, Reliability};
 use hedgerow::{JsonObject, Link, PresenceGraph, Stranger};
 use serde::{Deserialize, Serialize};
 
-use super::{ChangeLine, HopLine, Named};
+use super::{ChangeLine, Ending, HopLine, Named};
 use crate::failure::Failure;
 
 /// What the node says to a client.
@@ -54,8 +54,7 @@ pub(crate) enum Answer {
         hop: HopLine,
     },
     Traced {
-        /// Whether the peer itself answered.
-        arrived: bool,
+        end: Ending,
     },
     Change {
         change: Box<ChangeLine>,

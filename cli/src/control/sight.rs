@@ -24,6 +24,18 @@ pub(crate) struct HopLine {
     pub(crate) held_ms: Option<f64>,
 }
 
+/// How a trace ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Ending {
+    /// The peer answered.
+    Arrived,
+    /// It kept silent.
+    NoAnswer,
+    /// The way to it was lost meanwhile.
+    NoRoute,
+}
+
 /// One change, as `hedgerow watch --json` prints it: the keys of the peer or the connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ChangeLine {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use hedgerow::diagnose::Hop;
+use hedgerow::diagnose::{Hop, TraceEnd};
 use hedgerow::presence::Change;
 use hedgerow::{PeerKey, PresenceGraph};
 
 use super::{ClientIncoming, ClientOutgoing, Parting, Service, say, unless_closed};
-use crate::control::{Answer, ChangeLine, HopLine, Named};
+use crate::control::{Answer, ChangeLine, Ending, HopLine, Named};
 use crate::failure::Failure;
 use crate::output::millis;
 
@@ -32,9 +32,12 @@ impl Service {
         while let Some(hop) = unless_closed(incoming, trace.next()).await? {
             say(outgoing, &Answer::Hop { hop: self.hop_line(hop) }).await?;
         }
-        let end = trace.end().ok_or_else(Failure::node_stopped)?;
-        let arrived = end == hedgerow::diagnose::TraceEnd::Arrived;
-        say(outgoing, &Answer::Traced { arrived }).await
+        let end = match trace.end().ok_or_else(Failure::node_stopped)? {
+            TraceEnd::Arrived => Ending::Arrived,
+            TraceEnd::NoRoute => Ending::NoRoute,
+            _ => Ending::NoAnswer,
+        };
+        say(outgoing, &Answer::Traced { end }).await
     }
 
     fn hop_line(&self, hop: Hop) -> HopLine {

@@ -288,6 +288,17 @@ mod tests {
         assert_eq!(cost, Cost(9).value() + Cost(50).value());
     }
 
+    #[test]
+    fn the_path_goes_by_the_peers_that_make_the_cost() {
+        // From 1 to 4 by 2 or by 3: as many hops, behind the same neighbour.
+        for (good, bad) in [(2, 3), (3, 2)] {
+            let (near, far) = ((1, good, 40), (1, bad, 42));
+            let mesh = Mesh::two_way(5, &[(0, 1, 40), near, far, (2, 4, 40), (3, 4, 40)]);
+            let path = mesh.table().path(&mesh.key(0), &mesh.key(4));
+            assert_eq!(path, [1, good, 4].map(|n| mesh.key(n)));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]

@@ -100,3 +100,42 @@ impl Diagnoses {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hedgerow_core::config::NodeConfig;
+    use hedgerow_core::crypto::aead::Portable;
+    use hedgerow_core::id::Instance;
+    use hedgerow_core::identity::Identity;
+    use hedgerow_core::local::Local;
+    use hedgerow_core::network::Network;
+
+    use super::*;
+    use crate::runtime::Entropic;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_does_not_wait_for_news_that_was_lost() {
+        let local = Local {
+            identity: Identity::generate(&mut Entropic),
+            network: Network::open("test").unwrap(),
+            instance: Instance::from_bytes([1; 8]),
+            epoch: 1,
+            aead: Arc::new(Portable),
+        };
+        let now = Instant::from_millis(1);
+        let mut node = Node::new(now, local, NodeConfig::default(), Box::new(Entropic));
+        let mut diagnoses = Diagnoses::default();
+        let (news, receiver) = mpsc::channel(NEWS_MAX);
+        let id = TraceId(7);
+        diagnoses.traces.insert(id, news);
+        let mut trace = Trace::new(Vec::new(), receiver);
+        let silent = TraceEvent::Hop { trace: id, number: 1, hop: None };
+        diagnoses.on_trace_event(&mut node, silent);
+        diagnoses.on_overflow(&mut node);
+        assert_eq!(trace.next().await, Some(Hop::new(1, None)));
+        let over = tokio::time::timeout(Duration::from_secs(1), trace.next()).await;
+        assert_eq!((over, trace.end()), (Ok(None), None));
+    }
+}

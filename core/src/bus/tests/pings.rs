@@ -64,6 +64,19 @@ fn a_lost_ping_is_lost_and_not_repeated() {
 }
 
 #[test]
+fn an_answer_that_comes_after_the_probes_is_an_answer() {
+    let mut pair = Pair::new(6);
+    let first = pair.ping(0, 5 * SECOND);
+    assert!(pair.run_until(5 * SECOND, |pair| pair.ponged(0, first).is_some()));
+    pair.pipes(|pipe| pipe.delay = 200 * MS);
+    let probes = pair.ends[0].counters().probes;
+    let id = pair.ping(0, 5 * SECOND);
+    assert!(pair.run_until(5 * SECOND, |pair| pair.ponged(0, id).is_some()));
+    assert_eq!(pair.ponged(0, id), Some(400 * MS));
+    assert!(pair.ends[0].counters().probes > probes);
+}
+
+#[test]
 fn a_ping_without_an_answer_gives_up_in_time_and_says_why() {
     let mut pair = Pair::new(4);
     pair.set_paths(None);

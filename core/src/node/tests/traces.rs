@@ -252,6 +252,39 @@ fn an_ask_past_its_hop_limit_is_not_answered_and_nobody_unroutable_is() {
 }
 
 #[test]
+fn answers_that_cannot_leave_do_not_gather_and_those_for_who_is_gone_make_room() {
+    let mut world = World::line(3);
+    world.settle();
+    let ask = |world: &mut World, now| {
+        let frame = tell(TraceId(1), 1, 0, 0);
+        let (kind, hop_limit, destination) = (DataKind::TraceAsk, 1, key(2).address());
+        let header = RoutingHeader { kind, hop_limit, destination, ..frame.header };
+        let link = world.node(1).links(now).next().unwrap().link;
+        world.node(1).on_data(now, link, key(0), DataFrame { header, ..frame });
+    };
+    // Nothing is pulled meanwhile, as when the link takes nothing.
+    for second in 0..=u64::from(TRACE_TELLS_PER_S) {
+        let now = world.now + Duration::from_secs(second);
+        ask(&mut world, now);
+    }
+    assert_eq!(world.node(1).counters().trace_tells_over_rate, 1);
+    world.now += Duration::from_secs(u64::from(TRACE_TELLS_PER_S));
+    world.carry_out(1);
+    // Nobody waits any more for those of the first 14 seconds.
+    assert_eq!(world.node(1).counters().dropped_expired, 15);
+
+    let now = world.now;
+    for _ in 0..TRACE_TELLS_PER_S {
+        ask(&mut world, now);
+    }
+    world.kill(0);
+    world.run(Duration::from_secs(10));
+    let id = world.trace(2, 1);
+    assert_eq!(world.traced(2, id), TraceEnd::Arrived);
+    assert_eq!(world.hops_told(2, id), [(1, Some(1))]);
+}
+
+#[test]
 fn what_waits_for_a_neighbour_that_is_gone_is_forgotten_and_so_is_a_cancelled_trace() {
     let mut world = World::line(3);
     world.settle();
@@ -259,7 +292,7 @@ fn what_waits_for_a_neighbour_that_is_gone_is_forgotten_and_so_is_a_cancelled_tr
     world.node(0).cancel_trace(id);
     world.run(TRACE_HOP_TIMEOUT * 2);
     assert_eq!((world.told(0, id), world.end(0, id)), (Vec::new(), None));
-    assert_eq!(world.node(1).counters().relayed, 0, "not even the first Ask left");
+    assert_eq!(world.node(0).counters().trace_tells_ignored, 0, "not even the first Ask left");
     // The Ask waits in the node when its link goes.
     let id = world.trace(0, 2);
     world.kill(1);
