@@ -66,7 +66,8 @@ pub struct TransportProfile {
     pub links_max: usize,
     /// Dials it can run at once.
     pub dials_max: usize,
-    /// A dial without result after this is cancelled.
+    /// A dial without result after this is cancelled. Of two peers that see each other, the one
+    /// with the higher address lets the other one dial first, for about a fortieth of this.
     pub dial_timeout: Duration,
 }
 
