@@ -429,7 +429,8 @@ async fn a_dead_driver_is_a_condition_and_the_node_goes_on() {
             all.last().is_some_and(|lan| lan.condition.state == disabled)
         };
         if cfg!(feature = "lan") {
-            transports.wait_for(is_told).await.unwrap();
+            let told = transports.wait_for(is_told);
+            tokio::time::timeout(Duration::from_secs(10), told).await.unwrap().unwrap();
         }
         let b = node(&medium, "b").await;
         wait_for(&a, |graph| graph.remote_peers.len() == 1).await;
