@@ -48,24 +48,34 @@
 //!    [`Reports::next_link`], announce the link with [`Reports::link_up`] and write what the
 //!    [`Outgoing`] gives you, in order, whole. Report what comes in with
 //!    [`Reports::received`], in order. Announce a link before its first bytes, and report
-//!    nothing of it after [`Reports::link_down`], which comes exactly once.
+//!    nothing of it after [`Reports::link_down`], which comes exactly once. Nobody comes in
+//!    before the first `Advertise`.
 //! 2. **Back-pressure.** The node pulls a chunk from the core only when [`Outgoing`] has room,
 //!    and [`Outgoing`] holds [`CHUNKS_IN_DRIVER`] chunks. So await the medium's own acceptance
 //!    of a chunk before you take the next one, and bound what the operating system queues to
 //!    about one bandwidth-delay product: otherwise a control frame waits behind megabytes.
 //! 3. **Dials.** Answer each dial exactly once, by a link whose origin is that dial or by
 //!    [`Reports::dial_failed`], also when it is cancelled. Run them beside each other and never
-//!    let one hold up the command loop.
-//! 4. **Close.** Write what you already took, then close, then report `LinkDown`.
+//!    let one hold up the command loop. Cancelling a dial that is answered, and closing a link
+//!    that is down, is harmless.
+//! 4. **Close.** The node drops its sender and says `Close`. Write what you already took, then
+//!    close, then report `LinkDown`. An end that does not read may hold this up for seconds, not
+//!    for good.
 //! 5. **Conditions.** Say in [`Condition`] what does not work and what to do about it, say
 //!    [`Condition::ok`] when it works again, and go on with what does work. Return an error only
 //!    when nothing can: the node shows it, runs on without you, and does not start you again.
 //! 6. **Shutdown.** When `commands` closes: stop advertising (with a goodbye where the medium
 //!    has one), close the links, join every task you started, return. Aim for less than a
-//!    second. `run` may also be dropped at any await: whatever it spawned must end with it, so
+//!    second, also when nobody reads your reports any more: what waits to report then may be
+//!    dropped. `run` may also be dropped at any await: whatever it spawned must end with it, so
 //!    keep tasks in a `JoinSet`.
 //! 7. **Every channel is bounded.** Reports wait when the node is busy: that is the medium's
-//!    back-pressure, keep it.
+//!    back-pressure, keep it. The node in turn reads reports whatever else it waits for.
+//!
+//! The core keeps to the profile: it runs no more than `dials_max` dials at once, and does not
+//! dial where `links_max` links stand or are being dialled. Who comes in beyond `links_max` is
+//! the core's to refuse, with a reason that the other end understands; so let a few more in than
+//! the profile says, and refuse only what the hardware cannot hold.
 
 #![forbid(unsafe_code)]
 
@@ -74,7 +84,7 @@ mod port;
 use std::future::Future;
 use std::pin::Pin;
 
-pub use hedgerow_core::id::{DialId, LinkId, TransportId};
+pub use hedgerow_core::id::{Address, DialId, LinkId, TransportId};
 pub use hedgerow_core::io::{
     Beacon, BeaconIdentity, Condition, ConditionState, ConnectionType, DialFailure, Endpoint,
     LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp, Sighting, TransportCommand,

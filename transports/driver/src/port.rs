@@ -1,7 +1,7 @@
 //! The channels between a node and a driver.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
 use bytes::{Bytes, BytesMut};
 use hedgerow_core::id::{DialId, LinkId, TransportId};
@@ -10,13 +10,14 @@ use hedgerow_core::io::{
 };
 use tokio::sync::mpsc;
 
-/// Chunks of one link that a driver holds and its medium has not accepted: one being written
-/// and one ready, so that the medium never idles and lanes keep their meaning.
+/// Chunks of one link that wait in its [`Outgoing`], beside the one that is being written: few
+/// enough that lanes keep their meaning, and enough that the medium does not idle while the node
+/// is woken.
 pub const CHUNKS_IN_DRIVER: usize = 2;
 
 /// Commands and reports that may wait in a channel. Reports hold data, so this also bounds what
 /// a busy node leaves in memory.
-const QUEUE: usize = 64;
+pub(crate) const QUEUE: usize = 64;
 
 /// The node has ended: nobody reads reports any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +31,7 @@ pub enum Report {
     Event(TransportEvent),
     /// A new link, with the way to send on it.
     LinkUp(LinkUp, LinkSender),
-    /// A link that was full has room again.
+    /// A link on which [`LinkSender::try_reserve`] found no room has room again.
     Writable(LinkId),
 }
 
@@ -44,6 +45,9 @@ pub struct Port {
 }
 
 /// The node's end of one driver's commands.
+///
+/// Hand a command over only where there is room, or go on reading reports while it waits: a driver
+/// whose reports nobody reads may not come round to its commands.
 #[derive(Debug)]
 pub struct NodePort {
     /// The number of the transport.
@@ -120,8 +124,11 @@ impl Reports {
     /// [`NodeGone`].
     pub async fn link_up(&self, up: LinkUp) -> Result<Outgoing, NodeGone> {
         let (sender, chunks) = mpsc::channel(CHUNKS_IN_DRIVER);
-        let outgoing = Outgoing { link: up.link, chunks, reports: self.clone(), taken: false };
-        self.report(Report::LinkUp(up, LinkSender { chunks: sender })).await?;
+        let wanted = Arc::new(AtomicBool::new(false));
+        let (link, reports) = (up.link, self.clone());
+        let outgoing =
+            Outgoing { link, chunks, reports, taken: false, wanted: Arc::clone(&wanted) };
+        self.report(Report::LinkUp(up, LinkSender { chunks: sender, wanted })).await?;
         Ok(outgoing)
     }
 
@@ -164,38 +171,63 @@ pub struct Outgoing {
     link: LinkId,
     chunks: mpsc::Receiver<Bytes>,
     reports: Reports,
+    /// A chunk was taken, so there was room at some time.
     taken: bool,
+    /// The node found no room and waits for a word.
+    wanted: Arc<AtomicBool>,
 }
 
 impl Outgoing {
-    /// The next chunk; `None` once the node has closed the link and everything was taken.
+    /// The next chunk; `None` once the link is closed, by the node or by [`Outgoing::close`], and
+    /// everything was taken.
     ///
-    /// Calling it says that the chunk before is written: await the medium first.
+    /// Calling it says that the chunk before is written: await the medium first. It waits for a
+    /// node that does not read its reports, too, unless the link is closed.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped before it is ready.
     pub async fn next(&mut self) -> Option<Bytes> {
-        if self.taken {
-            // Room came up when the chunk before was taken; say so now that it is written.
-            self.reports.report(Report::Writable(self.link)).await.ok()?;
-            self.taken = false;
+        // Pairs with the fence of `try_reserve`: either the node sees the room that the chunk
+        // before left, or this sees that it wants some.
+        fence(Ordering::SeqCst);
+        if self.taken && !self.chunks.is_closed() && self.wanted.load(Ordering::Relaxed) {
+            let place = self.reports.reports.reserve().await.ok()?;
+            // Before the report: what the node wants after it must not be forgotten.
+            self.wanted.store(false, Ordering::Relaxed);
+            place.send((self.reports.transport, Report::Writable(self.link)));
         }
         let chunk = self.chunks.recv().await?;
         self.taken = true;
         Some(chunk)
     }
+
+    /// Takes nothing more from the node; what it has handed over still comes from
+    /// [`Outgoing::next`]. For a driver that ends a link by its own decision, or at `Close`, and
+    /// wants to write what it already took.
+    pub fn close(&mut self) {
+        self.chunks.close();
+    }
 }
 
-/// The node's way to send on one link.
+/// The node's way to send on one link. Dropping it says that nothing more comes: a driver writes
+/// what it already took, and closes the link.
 #[derive(Debug)]
 pub struct LinkSender {
     chunks: mpsc::Sender<Bytes>,
+    wanted: Arc<AtomicBool>,
 }
 
 impl LinkSender {
-    /// Room for one chunk, if there is any. Without room, [`Report::Writable`] says when.
+    /// Room for one chunk, if there is any. Without room, [`Report::Writable`] says when; without
+    /// a driver that takes chunks, [`TransportEvent::LinkDown`] follows instead.
     #[must_use]
     pub fn try_reserve(&self) -> Option<mpsc::Permit<'_, Bytes>> {
+        if let Ok(permit) = self.chunks.try_reserve() {
+            return Some(permit);
+        }
+        self.wanted.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        // Room that came up before the driver could see the wish is found here.
         self.chunks.try_reserve().ok()
     }
 }
@@ -234,6 +266,71 @@ mod tests {
         outgoing.next().await.unwrap();
         assert!(matches!(node.recv().await, Some((_, Report::Writable(_)))));
         assert!(sender.try_reserve().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_node_that_never_lacked_room_is_not_woken() {
+        let (slot, mut node) = NodeSlot::new();
+        let (_commands, port) = connect(&slot, TransportId(0));
+        let mut outgoing = port.reports.link_up(link(&port.reports)).await.unwrap();
+        let Some((_, Report::LinkUp(_, sender))) = node.recv().await else { panic!() };
+        for _ in 0..10 * CHUNKS_IN_DRIVER {
+            sender.try_reserve().unwrap().send(Bytes::from_static(b"x"));
+            outgoing.next().await.unwrap();
+        }
+        assert!(node.try_recv().is_err(), "nobody asked for room");
+    }
+
+    /// Both ends at once, with the fewest chunks: a wish that is overlooked stops them for good.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_wish_for_room_is_overlooked() {
+        const CHUNKS: usize = 100_000;
+        let (slot, mut node) = NodeSlot::new();
+        let (_commands, port) = connect(&slot, TransportId(0));
+        let mut outgoing = port.reports.link_up(link(&port.reports)).await.unwrap();
+        let Some((_, Report::LinkUp(_, sender))) = node.recv().await else { panic!() };
+        let driver = tokio::spawn(async move {
+            for _ in 0..CHUNKS {
+                outgoing.next().await.unwrap();
+            }
+        });
+        let mut left = CHUNKS;
+        while left > 0 {
+            while left > 0
+                && let Some(permit) = sender.try_reserve()
+            {
+                permit.send(Bytes::from_static(b"x"));
+                left -= 1;
+            }
+            if left > 0 {
+                let told = tokio::time::timeout(Duration::from_secs(20), node.recv()).await;
+                assert!(
+                    matches!(told, Ok(Some((_, Report::Writable(_))))),
+                    "{left} left: {told:?}"
+                );
+            }
+        }
+        driver.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_closes_gets_what_it_took_and_does_not_wait_for_the_node() {
+        let (slot, mut node) = NodeSlot::new();
+        let (_commands, port) = connect(&slot, TransportId(0));
+        let mut outgoing = port.reports.link_up(link(&port.reports)).await.unwrap();
+        let Some((_, Report::LinkUp(_, sender))) = node.recv().await else { panic!() };
+        while let Some(permit) = sender.try_reserve() {
+            permit.send(Bytes::from_static(b"last"));
+        }
+        for _ in 0..QUEUE {
+            port.reports.condition(Condition::ok()).await.unwrap();
+        }
+        outgoing.close();
+        for _ in 0..CHUNKS_IN_DRIVER {
+            assert_eq!(outgoing.next().await.as_deref(), Some(b"last".as_slice()));
+        }
+        assert!(sender.try_reserve().is_none(), "it takes nothing more");
+        assert_eq!(outgoing.next().await, None);
     }
 
     #[tokio::test]

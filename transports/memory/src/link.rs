@@ -1,6 +1,5 @@
 //! One end of a link.
 
-use std::future::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +8,6 @@ use hedgerow_driver::{
 };
 use hedgerow_netem::Shape;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
-use tokio::task::unconstrained;
 use tokio::time::timeout;
 
 use crate::air::{Hearing, Name};
@@ -109,7 +107,7 @@ impl Outbound {
         if closed.is_ok() { LinkLoss::Closed } else { LinkLoss::Shutdown }
     }
 
-    /// Writes everything until the node drops its sender. Cancel-safe.
+    /// Writes everything until the link is closed. Cancel-safe.
     async fn write_all(&mut self) {
         loop {
             self.to.write(&mut self.held).await;
@@ -122,17 +120,7 @@ impl Outbound {
 
     /// Writes what the node had sent before the close, and waits for nothing more.
     async fn write_taken(&mut self) {
-        loop {
-            self.to.write(&mut self.held).await;
-            // The node may still hold its sender, so an empty queue says so only by waiting.
-            self.held = tokio::select! {
-                biased;
-                chunk = unconstrained(self.outgoing.next()) => chunk,
-                () = ready(()) => None,
-            };
-            if self.held.is_none() {
-                return;
-            }
-        }
+        self.outgoing.close();
+        self.write_all().await;
     }
 }
