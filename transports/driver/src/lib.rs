@@ -76,9 +76,14 @@
 //! dial where `links_max` links stand or are being dialled. Who comes in beyond `links_max` is
 //! the core's to refuse, with a reason that the other end understands; so let a few more in than
 //! the profile says, and refuse only what the hardware cannot hold.
+//!
+//! # Does mine keep them?
+//!
+//! [`conformance`] tries a driver on each of these rules and says which one it broke.
 
 #![forbid(unsafe_code)]
 
+pub mod conformance;
 mod port;
 
 use std::future::Future;
