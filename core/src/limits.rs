@@ -97,9 +97,12 @@ pub const UNREACHABLE_GRACE: Duration = Duration::from_secs(3);
 pub const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 /// Floors (owner, epoch, sequence) kept of peers that were forgotten.
 pub const FLOORS_MAX: usize = 2 * PEERS_MAX;
-/// Signature checks per neighbour and second: a flood of forged adverts costs one core at most
-/// 3 %.
+/// Signature checks a second for all neighbours together: a flood of forged adverts costs one core
+/// at most 3 %.
 pub const VERIFICATIONS_PER_S: u32 = 256;
+/// Signature checks a second that each neighbour has for itself, before those for all: what one
+/// who floods cannot take from the others.
+pub const VERIFICATIONS_OWN_PER_S: u32 = 16;
 
 /// The longest device name, in bytes of UTF-8; a longer one is cut at a character boundary.
 pub const DEVICE_NAME_BYTES_MAX: usize = 63;

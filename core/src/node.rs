@@ -235,6 +235,9 @@ impl Node {
                 self.database.note_reachable(now, peer);
             }
             self.database.expire(now);
+            for neighbour in self.neighbours.values_mut() {
+                neighbour.sync.forget(&self.database);
+            }
         }
     }
 

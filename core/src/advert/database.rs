@@ -8,7 +8,7 @@ use super::AdvertId;
 use crate::id::{Address, PeerKey};
 use crate::limits::{
     ADJACENCY_LIFETIME, ADVERTS_PER_OWNER_MAX, FLOORS_MAX, FORGET_AFTER, PEERS_MAX,
-    VERIFICATIONS_PER_S,
+    VERIFICATIONS_OWN_PER_S, VERIFICATIONS_PER_S,
 };
 use crate::network::Network;
 use crate::time::{Duration, Instant};
@@ -117,19 +117,29 @@ pub enum Refusal {
     Full,
 }
 
-/// So many in a second.
-#[derive(Debug)]
+/// Signature checks in this second: some for everybody, and some that each neighbour has for
+/// itself, so that one who floods does not starve the others.
+#[derive(Debug, Default)]
 struct Budget {
     second: Instant,
-    left: u32,
+    spent: u32,
+    spent_by: BTreeMap<PeerKey, u32>,
 }
 
 impl Budget {
-    fn spend(&mut self, now: Instant) -> bool {
+    fn spend(&mut self, now: Instant, neighbour: PeerKey) -> bool {
         if now.since(self.second) >= Duration::from_secs(1) {
-            *self = Self { second: now, left: VERIFICATIONS_PER_S };
+            *self = Self { second: now, ..Self::default() };
         }
-        self.left.checked_sub(1).map(|left| self.left = left).is_some()
+        let own = self.spent_by.entry(neighbour).or_default();
+        let (count, limit) = if *own < VERIFICATIONS_OWN_PER_S {
+            (own, VERIFICATIONS_OWN_PER_S)
+        } else {
+            (&mut self.spent, VERIFICATIONS_PER_S)
+        };
+        let may = *count < limit;
+        *count += u32::from(may);
+        may
     }
 }
 
@@ -149,7 +159,7 @@ impl Database {
             peers: BTreeMap::new(),
             addresses,
             floors: BTreeMap::new(),
-            verifications: Budget { second: Instant::EPOCH, left: VERIFICATIONS_PER_S },
+            verifications: Budget::default(),
             changes: 0,
         }
     }
@@ -161,7 +171,7 @@ impl Database {
     }
 
     /// Takes a copy from a neighbour, if it is news. The signature is checked last.
-    pub fn offer(&mut self, now: Instant, copy: AdvertCopy) -> Offer {
+    pub fn offer(&mut self, now: Instant, from: PeerKey, copy: AdvertCopy) -> Offer {
         let age = Age {
             signed: Duration::from_secs(copy.signed_age_s.into()),
             reachable: Duration::from_secs(copy.reachable_age_s.into()),
@@ -171,6 +181,9 @@ impl Database {
         };
         let head = advert.head;
         if head.owner == *self.own.as_bytes() {
+            if !self.verifications.spend(now, from) {
+                return Offer::Busy { owner: self.own.address() };
+            }
             let (epoch, sequence, hash) = advert.version();
             return match advert.verify(&self.network) {
                 Some(_) => Offer::Mine { epoch, sequence, hash, instance: head.instance },
@@ -200,14 +213,18 @@ impl Database {
         if known.is_none() && !known_kind && held >= ADVERTS_PER_OWNER_MAX {
             return Offer::Refused(Refusal::TooMany);
         }
-        if self.floors.get(&id).is_some_and(|floor| (head.epoch, head.sequence) <= *floor) {
+        // The version that was forgotten is taken again: who was away and comes back says the same.
+        if self.floors.get(&id).is_some_and(|floor| (head.epoch, head.sequence) < *floor) {
             return Offer::Refused(Refusal::Expired);
         }
         let new_peer = !self.peers.contains_key(&owner);
+        if new_peer && age.reachable >= FORGET_AFTER {
+            return Offer::Refused(Refusal::Expired);
+        }
         if new_peer && self.peers.len() >= PEERS_MAX {
             return Offer::Refused(Refusal::Full);
         }
-        if !self.verifications.spend(now) {
+        if !self.verifications.spend(now, from) {
             return Offer::Busy { owner: owner.address() };
         }
         if advert.verify(&self.network) != Some(owner) {
@@ -234,6 +251,7 @@ impl Database {
         }
         let place = (advert.head.kind, advert.head.key);
         peer.records.insert(place, Record { advert, signed_at: now - age.signed });
+        // A new version proves that its owner lived; of a known one nobody's word counts.
         peer.reachable_at = peer.reachable_at.max(now - age.reachable);
         let holders = self.addresses.entry(owner.address()).or_default();
         if !holders.contains(&owner) {
@@ -242,7 +260,8 @@ impl Database {
         self.changes += 1;
     }
 
-    /// Keeps the larger of both ages.
+    /// Keeps the larger age since it was signed. When the owner was reachable is this node's own
+    /// knowledge: neither is a departed peer kept by repetition, nor a present one forgotten by it.
     fn age(&mut self, now: Instant, id: AdvertId, age: Age) {
         let Some(peer) = self.peers.get_mut(&id.owner) else { return };
         if let Some(record) = peer.records.get_mut(&(id.kind, id.key)) {
@@ -266,6 +285,12 @@ impl Database {
     /// The peers whose adverts are known, this node among them.
     pub fn peers(&self) -> impl Iterator<Item = PeerKey> + '_ {
         self.peers.keys().copied()
+    }
+
+    /// Whether any advert of a peer is known.
+    #[must_use]
+    pub fn knows(&self, peer: &PeerKey) -> bool {
+        self.peers.contains_key(peer)
     }
 
     /// A peer's newest profile.
@@ -423,15 +448,29 @@ mod tests {
 
     const NOW: Instant = Instant::from_millis(100_000_000);
 
+    fn from(seed: u64) -> PeerKey {
+        Identity::generate(&mut Seeded(seed)).peer_key()
+    }
+
+    fn forged(owner: &Owner, sequence: u64) -> AdvertCopy {
+        let mut forged = owner.advert(AdvertKind::Profile, 1, sequence, b"");
+        let mut bytes = forged.advert.to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        forged.advert = bytes.into();
+        forged
+    }
+
     #[test]
     fn the_newest_wins_and_older_ones_are_named() {
         let (mut database, owner) = (database(), Owner::new(2));
         let first = owner.advert(AdvertKind::Adjacency, 1, 5, b"\0");
         let next_epoch = owner.advert(AdvertKind::Adjacency, 2, 1, b"\0");
-        assert!(matches!(database.offer(NOW, first.clone()), Offer::Taken(t) if t.new_peer));
-        assert!(matches!(database.offer(NOW, first.clone()), Offer::Known(_)));
-        assert!(matches!(database.offer(NOW, next_epoch), Offer::Taken(t) if !t.new_peer));
-        assert!(matches!(database.offer(NOW, first), Offer::Older(_)));
+        assert!(
+            matches!(database.offer(NOW, from(7), first.clone()), Offer::Taken(t) if t.new_peer)
+        );
+        assert!(matches!(database.offer(NOW, from(7), first.clone()), Offer::Known(_)));
+        assert!(matches!(database.offer(NOW, from(7), next_epoch), Offer::Taken(t) if !t.new_peer));
+        assert!(matches!(database.offer(NOW, from(7), first), Offer::Older(_)));
     }
 
     #[test]
@@ -441,8 +480,8 @@ mod tests {
         let b = owner.advert(AdvertKind::Unknown(9), 1, 1, b"b");
         let newest = |first: &AdvertCopy, second: &AdvertCopy| {
             let mut database = database();
-            database.offer(NOW, first.clone());
-            database.offer(NOW, second.clone());
+            database.offer(NOW, from(7), first.clone());
+            database.offer(NOW, from(7), second.clone());
             let id = database.ids(None).next().unwrap();
             database.copy(NOW, id).unwrap().advert
         };
@@ -456,7 +495,7 @@ mod tests {
         let mut bytes = forged.advert.to_vec();
         *bytes.last_mut().unwrap() ^= 1;
         forged.advert = bytes.into();
-        assert_eq!(database.offer(NOW, forged), Offer::Refused(Refusal::Forged));
+        assert_eq!(database.offer(NOW, from(7), forged), Offer::Refused(Refusal::Forged));
         assert_eq!(database.peers().count(), 0);
         assert_eq!(database.changes(), 0);
     }
@@ -467,38 +506,83 @@ mod tests {
         let mut owner = Owner::new(2);
         owner.network = Network::open("other").unwrap();
         let advert = owner.advert(AdvertKind::Profile, 1, 1, b"");
-        assert_eq!(database.offer(NOW, advert), Offer::Refused(Refusal::Forged));
+        assert_eq!(database.offer(NOW, from(7), advert), Offer::Refused(Refusal::Forged));
     }
 
     #[test]
     fn signature_checks_are_bounded_a_second() {
         let (mut database, owner) = (database(), Owner::new(2));
-        let mut busy = 0;
-        for sequence in 0..u64::from(VERIFICATIONS_PER_S) + 10 {
-            let mut forged = owner.advert(AdvertKind::Profile, 1, sequence, b"");
-            let mut bytes = forged.advert.to_vec();
-            *bytes.last_mut().unwrap() ^= 1;
-            forged.advert = bytes.into();
-            busy += u32::from(matches!(database.offer(NOW, forged), Offer::Busy { .. }));
-        }
-        assert_eq!(busy, 10);
+        let limit = VERIFICATIONS_PER_S + VERIFICATIONS_OWN_PER_S;
+        let busy = (0..u64::from(limit) + 10)
+            .map(|sequence| database.offer(NOW, from(7), forged(&owner, sequence)))
+            .filter(|offer| matches!(offer, Offer::Busy { .. }));
+        assert_eq!(busy.count(), 10);
         let good = owner.advert(AdvertKind::Profile, 2, 1, b"");
         let later = NOW + Duration::from_secs(1);
-        assert!(matches!(database.offer(later, good), Offer::Taken(_)));
+        assert!(matches!(database.offer(later, from(7), good), Offer::Taken(_)));
+    }
+
+    #[test]
+    fn who_floods_does_not_starve_the_others() {
+        let (mut database, owner) = (database(), Owner::new(2));
+        for sequence in 0..1_000 {
+            database.offer(NOW, from(7), forged(&owner, sequence));
+        }
+        for seed in 0..u64::from(VERIFICATIONS_OWN_PER_S) {
+            let good = Owner::new(100 + seed).advert(AdvertKind::Profile, 1, 1, b"");
+            assert!(matches!(database.offer(NOW, from(8), good), Offer::Taken(_)), "{seed}");
+        }
+        let more = Owner::new(99).advert(AdvertKind::Profile, 1, 1, b"");
+        assert!(matches!(database.offer(NOW, from(8), more), Offer::Busy { .. }));
+    }
+
+    #[test]
+    fn who_claims_to_speak_of_this_node_spends_its_checks_too() {
+        let (mut database, own) = (database(), Owner::new(1));
+        let busy = (0..1_000)
+            .map(|sequence| database.offer(NOW, from(7), forged(&own, sequence)))
+            .filter(|offer| matches!(offer, Offer::Busy { .. }))
+            .count();
+        assert_eq!(busy, 1_000 - (VERIFICATIONS_PER_S + VERIFICATIONS_OWN_PER_S) as usize);
+    }
+
+    #[test]
+    fn when_a_peer_was_reachable_is_proven_by_a_new_version_only() {
+        let (mut database, owner) = (database(), Owner::new(2));
+        let key = owner.identity.peer_key();
+        let mut copy = owner.advert(AdvertKind::Profile, 1, 1, b"");
+        copy.reachable_age_s = 100;
+        database.offer(NOW, from(7), copy.clone());
+        for age in [0, 3_600] {
+            copy.reachable_age_s = age;
+            assert!(matches!(database.offer(NOW, from(7), copy.clone()), Offer::Known(_)));
+            let kept = NOW.since(database.reachable_at(&key).unwrap());
+            assert_eq!(kept, Duration::from_secs(100));
+        }
+        let mut newer = owner.advert(AdvertKind::Profile, 1, 2, b"");
+        newer.reachable_age_s = 10;
+        database.offer(NOW, from(7), newer);
+        let kept = NOW.since(database.reachable_at(&key).unwrap());
+        assert_eq!(kept, Duration::from_secs(10));
     }
 
     #[test]
     fn what_is_forgotten_is_not_resurrected_but_a_newer_word_is_heard() {
         let (mut database, owner) = (database(), Owner::new(2));
-        let old = owner.advert(AdvertKind::Profile, 1, 5, b"");
-        database.offer(NOW, old.clone());
+        let older = owner.advert(AdvertKind::Profile, 1, 4, b"");
+        let mut old = owner.advert(AdvertKind::Profile, 1, 5, b"");
+        database.offer(NOW, from(7), old.clone());
         let later = NOW + FORGET_AFTER;
         database.expire(later);
         assert_eq!(database.peers().count(), 0);
         assert_eq!(database.by_address(&owner.identity.peer_key().address()), None);
-        assert_eq!(database.offer(later, old), Offer::Refused(Refusal::Expired));
-        let newer = owner.advert(AdvertKind::Profile, 1, 6, b"");
-        assert!(matches!(database.offer(later, newer), Offer::Taken(_)));
+        assert_eq!(database.offer(later, from(7), older), Offer::Refused(Refusal::Expired));
+        old.reachable_age_s = 3_600;
+        let expired = Offer::Refused(Refusal::Expired);
+        assert_eq!(database.offer(later, from(7), old.clone()), expired, "who forgot it later");
+        old.reachable_age_s = 0;
+        let back = database.offer(later, from(7), old);
+        assert!(matches!(back, Offer::Taken(_)), "its owner is back and says the same");
     }
 
     #[test]
@@ -506,34 +590,37 @@ mod tests {
         let (mut database, owner) = (database(), Owner::new(2));
         let mut copy = owner.advert(AdvertKind::Adjacency, 1, 1, b"\0");
         copy.signed_age_s = 4 * 3_600 - 10;
-        assert!(matches!(database.offer(NOW, copy.clone()), Offer::Taken(_)));
+        assert!(matches!(database.offer(NOW, from(7), copy.clone()), Offer::Taken(_)));
         let later = NOW + Duration::from_secs(11);
         copy.signed_age_s = 0;
-        database.offer(later, copy.clone());
+        database.offer(later, from(7), copy.clone());
         let id = database.ids(None).next().unwrap();
         assert!(database.copy(later, id).unwrap().signed_age_s > 4 * 3_600, "the larger age stays");
         database.note_reachable(later, &id.owner);
         database.expire(later);
         assert_eq!(database.adjacency(&id.owner), None);
         copy.signed_age_s = 4 * 3_600;
-        assert_eq!(database.offer(later, copy), Offer::Refused(Refusal::Expired));
+        assert_eq!(database.offer(later, from(7), copy), Offer::Refused(Refusal::Expired));
     }
 
     #[test]
     fn one_owner_has_few_adverts_and_one_profile() {
         let (mut database, owner) = (database(), Owner::new(2));
         for kind in 0..20 {
-            database.offer(NOW, owner.advert(AdvertKind::Unknown(100 + kind), 1, 1, b""));
+            database.offer(NOW, from(7), owner.advert(AdvertKind::Unknown(100 + kind), 1, 1, b""));
         }
         assert_eq!(database.ids(None).count(), ADVERTS_PER_OWNER_MAX);
         let profile = owner.advert(AdvertKind::Profile, 1, 1, b"");
-        assert!(matches!(database.offer(NOW, profile), Offer::Taken(_)), "never crowded out");
+        assert!(
+            matches!(database.offer(NOW, from(7), profile), Offer::Taken(_)),
+            "never crowded out"
+        );
         let mut second =
             SignedAdvert::decode(owner.advert(AdvertKind::Profile, 1, 2, b"").advert).unwrap().head;
         second.key = 7;
         let advert = SignedAdvert::sign(&owner.identity, &owner.network, second, b"").bytes;
         let copy = AdvertCopy { signed_age_s: 0, reachable_age_s: 0, advert };
-        assert_eq!(database.offer(NOW, copy), Offer::Refused(Refusal::Malformed));
+        assert_eq!(database.offer(NOW, from(7), copy), Offer::Refused(Refusal::Malformed));
     }
 
     #[test]
@@ -541,8 +628,8 @@ mod tests {
         let mut database = database();
         for seed in 2..7 {
             let owner = Owner::new(seed);
-            database.offer(NOW, owner.advert(AdvertKind::Profile, 1, 1, b""));
-            database.offer(NOW, owner.advert(AdvertKind::Adjacency, 1, 1, b"\0"));
+            database.offer(NOW, from(7), owner.advert(AdvertKind::Profile, 1, 1, b""));
+            database.offer(NOW, from(7), owner.advert(AdvertKind::Adjacency, 1, 1, b"\0"));
         }
         let all: Vec<_> = database.ids(None).collect();
         assert_eq!(all.len(), 10);

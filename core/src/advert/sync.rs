@@ -114,16 +114,25 @@ impl Sync {
                 self.known.insert(id.owner);
                 self.dirty.insert(id);
             }
-            Offer::Busy { owner } => {
-                if self.again.is_empty() {
-                    self.again_at = now + AGAIN_AFTER;
-                }
-                if self.again.len() < AGAIN_MAX {
-                    self.again.insert(owner);
-                }
-            }
+            Offer::Busy { owner } => self.ask_for(now, owner),
             Offer::Mine { .. } | Offer::Refused(_) => {}
         }
+    }
+
+    /// Asks for all adverts of the peer at `owner`, in a moment.
+    pub fn ask_for(&mut self, now: Instant, owner: Address) {
+        if self.again.is_empty() {
+            self.again_at = now + AGAIN_AFTER;
+        }
+        if self.again.len() < AGAIN_MAX {
+            self.again.insert(owner);
+        }
+    }
+
+    /// Forgets owners that the database has forgotten.
+    pub fn forget(&mut self, database: &Database) {
+        self.known.retain(|owner| database.knows(owner));
+        self.dirty.retain(|id| database.knows(&id.owner));
     }
 
     /// A part of the neighbour's summary came in.
@@ -277,6 +286,10 @@ mod tests {
         AdvertCopy { signed_age_s: 0, reachable_age_s: 0, advert }
     }
 
+    fn neighbour() -> PeerKey {
+        Identity::generate(&mut Seeded(5)).peer_key()
+    }
+
     struct Side {
         database: Database,
         sync: Sync,
@@ -288,7 +301,7 @@ mod tests {
             let own = Identity::generate(&mut Seeded(seed)).peer_key();
             let mut database = Database::new(Network::open("test").unwrap(), own);
             for (seed, sequence) in holds {
-                database.offer(NOW, copy(*seed, *sequence));
+                database.offer(NOW, neighbour(), copy(*seed, *sequence));
             }
             Self { database, sync: Sync::new(), sent: 0 }
         }
@@ -313,7 +326,7 @@ mod tests {
                     self.sync.on_summary(&self.database, own, &summary);
                 }
                 Control::Advert(copy) => {
-                    let offer = self.database.offer(NOW, copy);
+                    let offer = self.database.offer(NOW, neighbour(), copy);
                     self.sync.on_offer(NOW, offer);
                 }
                 Control::Want(address) => self.sync.on_want(&self.database, address),
@@ -358,7 +371,7 @@ mod tests {
         let mut a = Side::new(1, &[]);
         let mut b = Side::new(2, &(10..80).map(|seed| (seed, 1)).collect::<Vec<_>>());
         let first = a.pull(1_280);
-        let Offer::Taken(taken) = a.database.offer(NOW, copy(99, 1)) else { panic!() };
+        let Offer::Taken(taken) = a.database.offer(NOW, neighbour(), copy(99, 1)) else { panic!() };
         a.sync.mark(taken.id);
         first.into_iter().for_each(|message| b.take(message));
         settle(&mut a, &mut b, 1_280);
@@ -370,7 +383,9 @@ mod tests {
         let (mut a, mut b) = (Side::new(1, &[]), Side::new(2, &[]));
         settle(&mut a, &mut b, 1_280);
         for sequence in 1..100 {
-            let Offer::Taken(taken) = a.database.offer(NOW, copy(9, sequence)) else { panic!() };
+            let Offer::Taken(taken) = a.database.offer(NOW, neighbour(), copy(9, sequence)) else {
+                panic!()
+            };
             a.sync.mark(taken.id);
         }
         assert_eq!(a.sync.dirty(), 1);
@@ -394,12 +409,31 @@ mod tests {
     }
 
     #[test]
+    fn owners_that_are_forgotten_are_forgotten_here_too() {
+        let mut a = Side::new(1, &[]);
+        let mut b = Side::new(2, &(10..20).map(|seed| (seed, 1)).collect::<Vec<_>>());
+        settle(&mut a, &mut b, 1_280);
+        assert_eq!((a.sync.known.len(), b.sync.known.len()), (10, 10));
+        let stays = Identity::generate(&mut Seeded(12)).peer_key();
+        let later = NOW + crate::limits::FORGET_AFTER;
+        for side in [&mut a, &mut b] {
+            side.database.note_reachable(later, &stays);
+            side.database.expire(later);
+            side.sync.forget(&side.database);
+            assert_eq!(side.sync.known.iter().collect::<Vec<_>>(), [&stays]);
+        }
+    }
+
+    #[test]
     fn a_full_neighbour_is_offered_no_new_owners() {
         let (mut a, mut b) = (Side::new(1, &[]), Side::new(2, &[(9, 1)]));
         settle(&mut a, &mut b, 1_280);
         a.sync.on_full();
         for (seed, sequence) in [(9, 2), (10, 1)] {
-            let Offer::Taken(taken) = a.database.offer(NOW, copy(seed, sequence)) else { panic!() };
+            let Offer::Taken(taken) = a.database.offer(NOW, neighbour(), copy(seed, sequence))
+            else {
+                panic!()
+            };
             a.sync.mark(taken.id);
         }
         settle(&mut a, &mut b, 1_280);

@@ -352,7 +352,7 @@ impl Node {
     }
 
     fn on_advert(&mut self, now: Instant, from: PeerKey, copy: AdvertCopy) {
-        let offer = self.database.offer(now, copy);
+        let offer = self.database.offer(now, from, copy);
         if let Some(neighbour) = self.neighbours.get_mut(&from) {
             neighbour.sync.on_offer(now, offer);
         }
@@ -363,7 +363,15 @@ impl Node {
                         neighbour.sync.mark(taken.id);
                     }
                 }
-                self.bus.handle_instance(now, taken.id.owner, taken.instance);
+                let owner = taken.id.owner;
+                if taken.new_peer
+                    && self.database.profile(&owner).is_none()
+                    && let Some(neighbour) = self.neighbours.get_mut(&from)
+                {
+                    // It may have told the profile long ago, before this node forgot the peer.
+                    neighbour.sync.ask_for(now, owner.address());
+                }
+                self.bus.handle_instance(now, owner, taken.instance);
                 if taken.new_peer {
                     self.report_collision(taken.id.owner);
                 }

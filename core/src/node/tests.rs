@@ -27,6 +27,7 @@ use crate::link::{LinkEnd, LinkState};
 use crate::network::Network;
 use crate::presence::{Change, Metadata};
 
+mod adverts;
 mod crowd;
 mod doubt;
 mod overflow;

@@ -241,7 +241,7 @@ mod tests {
                 let body = Adjacency { edges: edges.collect() }.encode();
                 let advert = SignedAdvert::sign(identity, &network, head, &body).bytes;
                 let copy = AdvertCopy { signed_age_s: 0, reachable_age_s: 0, advert };
-                database.offer(Instant::EPOCH, copy);
+                database.offer(Instant::EPOCH, identity.peer_key(), copy);
             }
             let local: Vec<_> = self
                 .claims

@@ -8,7 +8,7 @@ use hedgerow_core::advert::Refusal;
 use hedgerow_core::link::Violation;
 use hedgerow_core::presence::body_hash;
 use hedgerow_core::wire::advert::{AdvertKind, Cost, Edge, SignedAdvert};
-use hedgerow_core::wire::control::{BodyChunk, Control};
+use hedgerow_core::wire::control::{BodyChunk, Control, Stamp, Summary};
 
 use crate::evil::{Evil, profile, sign};
 use crate::scene::{Scene, identity, wait_for};
@@ -72,6 +72,36 @@ async fn a_forged_advert_is_refused_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_forged_adverts_does_not_hold_up_true_ones() {
+    let scene = Scene::new().await;
+    let mut evil = evil(&scene).await;
+    let honest = scene.honest.peer_key();
+    let mut forged = sign(&identity(), AdvertKind::Profile, 1, b"").to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let forged = bytes::Bytes::from(forged);
+    for _ in 0..4_000 {
+        evil.tell(forged.clone());
+    }
+    let flood = tokio::spawn(async move { evil.run_for(Duration::from_secs(15)).await });
+    // In the thick of it.
+    while scene.victim.counters().await.unwrap().adverts_deferred == 0 {
+        tokio::task::yield_now().await;
+    }
+    let begin = std::time::Instant::now();
+    scene.honest.presence().set_peer_metadata(&serde_json::json!({"is": "new"})).unwrap();
+    wait_for(&scene.victim, |graph| {
+        let honest = graph.remote_peers.iter().find(|peer| peer.peer_key == honest);
+        honest.is_some_and(|peer| peer.peer_metadata.get("is").is_some())
+    })
+    .await;
+    let took = begin.elapsed();
+    let put_off = scene.victim.counters().await.unwrap().adverts_deferred;
+    println!("  {put_off} forged adverts put off; the true one is there after {took:.1?}");
+    flood.abort();
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replayed_advert_changes_nothing_and_is_answered_by_the_newer_one() {
     let scene = Scene::new().await;
     let mut evil = evil(&scene).await;
@@ -94,6 +124,21 @@ async fn a_replayed_advert_changes_nothing_and_is_answered_by_the_newer_one() {
     evil.until(|evil| profiles(evil).len() == 3).await;
     assert!(profiles(&evil)[2].version() > old.version());
     assert!(shown(&scene.victim.presence().graph()));
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stamp_of_the_victims_own_future_is_asked_for_and_not_believed() {
+    let scene = Scene::new().await;
+    let mut evil = evil(&scene).await;
+    let victim = scene.victim.peer_key();
+    let (epoch, sequence) = (1_000, 1_000);
+    let owner = victim.address();
+    let stamp = Stamp { owner, kind: AdvertKind::Profile, key: 0, epoch, sequence, hash: 0 };
+    evil.say(&Control::Summary(Summary { last: true, stamps: vec![stamp] }));
+    evil.until(|evil| evil.heard.contains(&Control::Want(owner))).await;
+    evil.run_for(Duration::from_millis(300)).await;
+    assert!(evil.adverts_of(victim).iter().all(|advert| advert.head.epoch < epoch));
     scene.finish().await;
 }
 
