@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use hedgerow::Mesh;
 use hedgerow::notice::Trouble;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncWriteExt;
@@ -28,10 +29,10 @@ struct Victim {
 }
 
 impl Victim {
-    fn start() -> Self {
+    fn start(files_max: u64) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "crowd::role", "--nocapture"])
-            .env(ROLE, "yes")
+            .env(ROLE, files_max.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -87,10 +88,8 @@ fn allow_files(files: u64) {
 /// Not a test of its own: what the victim's process runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn role() {
-    if std::env::var_os(ROLE).is_none() {
-        return;
-    }
-    allow_files(FILES_MAX);
+    let Ok(files_max) = std::env::var(ROLE) else { return };
+    allow_files(files_max.parse().unwrap());
     let mesh = node("victim", &[]).await;
     println!("\n@listens {}", mesh.listen_addresses()[0]);
     let mut notices = mesh.notices();
@@ -153,21 +152,84 @@ async fn one(number: usize, to: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// An honest neighbour of the victim that sends it numbered messages until it is dropped.
+struct Honest {
+    mesh: Mesh,
+    sending: tokio::task::JoinHandle<()>,
+}
+
+impl Honest {
+    async fn of(victim: &Victim) -> Self {
+        let mesh = node("honest", &[victim.address]).await;
+        let graph = wait_for(&mesh, |graph| graph.remote_peers.len() == 1).await;
+        let (to, bus) = (graph.remote_peers[0].peer_key, mesh.bus());
+        let sending = tokio::spawn(async move {
+            for number in 0_u32.. {
+                bus.send_reliable(to, number.to_be_bytes().to_vec()).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        Self { mesh, sending }
+    }
+
+    /// Nothing was lost or doubled, and nothing took long.
+    async fn finish(self, victim: &mut Victim) {
+        let delivered = |mesh: &Mesh| {
+            let mesh = mesh.clone();
+            async move { mesh.counters().await.unwrap().bus.messages_delivered }
+        };
+        let more = delivered(&self.mesh).await + 20;
+        while delivered(&self.mesh).await < more {
+            tokio::task::yield_now().await;
+        }
+        self.sending.abort();
+        let delivered = delivered(&self.mesh).await;
+        // Delivered means in the victim's inbox; its reader follows.
+        let longest_ms = loop {
+            let tally = victim.ask("tally");
+            let (count, longest_ms) = tally.split_once(' ').unwrap();
+            if count.parse::<u64>().unwrap() >= delivered {
+                break longest_ms.parse::<u64>().unwrap();
+            }
+        };
+        println!("{delivered} honest messages meanwhile, longest wait {longest_ms} ms");
+        assert!(longest_ms < 1_000);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_runs_out_of_files_says_so_goes_on_and_recovers() {
+    let mut victim = Victim::start(48);
+    let honest = Honest::of(&victim).await;
+    let mut crowd = Vec::new();
+    for _ in 0..100 {
+        crowd.push(TcpStream::connect(victim.address).await.unwrap());
+    }
+    let until = |victim: &mut Victim, state: &str| {
+        let begin = Instant::now();
+        loop {
+            let counters = victim.ask("counters");
+            if counters.contains(state) {
+                return println!("{state} after {:.1?}: {counters}", begin.elapsed());
+            }
+            assert!(begin.elapsed() < Duration::from_secs(20), "{counters}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    until(&mut victim, "TemporarilyUnavailable");
+    drop(crowd);
+    until(&mut victim, "[Ok]");
+    let newcomer = node("newcomer", &[victim.address]).await;
+    wait_for(&newcomer, |graph| graph.remote_peers.len() == 2).await;
+    honest.finish(&mut victim).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_thousand_half_open_connections_do_not_keep_a_newcomer_out() {
     allow_files(2 * CONNECTIONS as u64);
-    let mut victim = Victim::start();
+    let mut victim = Victim::start(FILES_MAX);
     let address = victim.address;
-    let honest = node("honest", &[address]).await;
-    let graph = wait_for(&honest, |graph| graph.remote_peers.len() == 1).await;
-    let to = graph.remote_peers[0].peer_key;
-    let control = honest.clone();
-    let control = tokio::spawn(async move {
-        for number in 0_u32.. {
-            control.bus().send_reliable(to, number.to_be_bytes().to_vec()).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
+    let honest = Honest::of(&victim).await;
     let (before, files_before) = victim.load();
 
     let mut crowd = tokio::task::JoinSet::new();
@@ -202,17 +264,5 @@ async fn five_thousand_half_open_connections_do_not_keep_a_newcomer_out() {
         victim.ask("counters"),
     );
     assert!(thick.max(after) - before < EXTRA_BYTES_MAX);
-    control.abort();
-    let delivered = honest.counters().await.unwrap().bus.messages_delivered;
-    assert!(delivered > 10);
-    // Delivered means in the victim's inbox; its reader follows.
-    let longest_ms = loop {
-        let tally = victim.ask("tally");
-        let (count, longest_ms) = tally.split_once(' ').unwrap();
-        if count.parse::<u64>().unwrap() >= delivered {
-            break longest_ms.parse::<u64>().unwrap();
-        }
-    };
-    println!("{delivered} honest messages meanwhile, longest wait {longest_ms} ms");
-    assert!(longest_ms < 1_000);
+    honest.finish(&mut victim).await;
 }
