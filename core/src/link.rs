@@ -39,6 +39,7 @@ use crate::wire::control::{self, Close, CloseCode, Control, Decoded};
 use crate::wire::frame::{CONTROL_OVERHEAD_BYTES, DATA_OVERHEAD_BYTES, DataFrame};
 use crate::wire::frame::{PREFIX_BYTES, Prefix};
 use crate::wire::handshake::LinkHello;
+use crate::wire::lane::Lane;
 
 /// How long a closing link waits for its last message to leave.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -147,6 +148,9 @@ pub enum Violation {
     /// A frame is larger than was negotiated.
     #[error("a frame larger than negotiated")]
     FrameTooLarge,
+    /// A data frame is on the control lane, where a relay has no turn for it.
+    #[error("a data frame on the control lane")]
+    DataOnControlLane,
     /// A frame's seal is broken: altered, cut, repeated or reordered.
     #[error("a broken seal")]
     SealBroken,
@@ -295,6 +299,10 @@ impl Link {
         let Phase::Up(up) = &mut self.phase else { return false };
         let Some(prefix) = self.inbox.first_chunk().copied() else { return false };
         let prefix = Prefix::decode(prefix);
+        if prefix.data && prefix.lane == Lane::Control {
+            self.violate(now, Violation::DataOnControlLane);
+            return false;
+        }
         let most = if prefix.data {
             self.payload_bytes_ours + DATA_OVERHEAD_BYTES - PREFIX_BYTES
         } else {
@@ -364,7 +372,7 @@ impl Link {
         let mut message = Vec::new();
         Control::Close(Close { code: code as u8, retry_after_ms }).encode(&mut message);
         let mut last = BytesMut::from(core::mem::take(&mut up.turns.first).as_slice());
-        up.seals.seal_control(crate::io::Lane::Control, &mut message, &mut last);
+        up.seals.seal_control(Lane::Control, &mut message, &mut last);
         last.into()
     }
 

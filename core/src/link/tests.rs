@@ -315,6 +315,14 @@ fn an_oversized_length_is_refused_before_its_bytes_are_awaited() {
 }
 
 #[test]
+fn a_data_frame_on_the_control_lane_is_refused_before_its_bytes_are_awaited() {
+    let mut pair = Pair::up();
+    pair.b.take(pair.now, &[0x20, 0, 0, 60]);
+    pair.b.give(pair.now);
+    assert_eq!(pair.b.end(), Some(&LinkEnd::Violation(Violation::DataOnControlLane)));
+}
+
+#[test]
 fn a_half_open_handshake_ends_in_time() {
     let mut b = End::new(Role::Responder, local(2, Network::open("test").unwrap()));
     b.take(Instant::EPOCH, b"HDGW");
