@@ -291,6 +291,85 @@ mod tests {
     }
 
     #[test]
+    fn head_golden_bytes_both_ways_and_no_truncation() {
+        let identity = Identity::generate(&mut Seeded(1));
+        let network = Network::open("a").unwrap();
+        let head = AdvertHead {
+            kind: AdvertKind::Unknown(200),
+            key: 300,
+            instance: Instance::from_bytes(*b"instance"),
+            epoch: 127,
+            sequence: u64::MAX,
+            ..head(&identity)
+        };
+        let rest = b"\xc8\xac\x02instance\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+        let golden = [identity.peer_key().as_bytes().as_slice(), rest].concat();
+        let advert = SignedAdvert::sign(&identity, &network, head, b"body");
+        assert_eq!(advert.bytes[..golden.len()], golden);
+        assert_eq!(advert.bytes.len(), golden.len() + 4 + SIGNATURE_BYTES);
+        assert_eq!(SignedAdvert::decode(advert.bytes).map(|advert| advert.head), Some(head));
+        for end in 0..golden.len() {
+            // Cut inside the head, with all of a signature behind it.
+            let cut = [&golden[..end], &[0xff; SIGNATURE_BYTES]].concat();
+            assert_eq!(SignedAdvert::decode(cut.into()), None, "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn profile_golden_bytes_both_ways_and_no_truncation() {
+        let profile = Profile {
+            binding: StaticBinding::Converted,
+            versions: Versions { lowest: 1, highest: 2 },
+            abilities: Abilities(Abilities::CHACHA20_POLY1305 | Abilities::GATEWAY),
+            device_name: "näme".into(),
+            os: 200,
+            sdk_version: "1.0".into(),
+            metadata_hash: [4; 32],
+            metadata_bytes: 131_072,
+        };
+        let start = b"\x00\x01\x02\x81\x02\x05n\xc3\xa4me\xc8\x031.0";
+        let mut golden = [start.as_slice(), &[4; 32], b"\x80\x80\x08"].concat();
+        assert_eq!(profile.encode(), golden);
+        for end in 0..golden.len() {
+            assert_eq!(Profile::decode(&golden[..end]), None, "cut at {end}");
+        }
+        golden.extend_from_slice(b"a later field");
+        assert_eq!(Profile::decode(&golden), Some(profile));
+        golden.resize(PROFILE_BYTES_MAX + 1, 0);
+        assert_eq!(Profile::decode(&golden), None, "over its limit");
+    }
+
+    #[test]
+    fn adjacency_golden_bytes_both_ways_and_no_truncation() {
+        let edge = |kind, cost, payload_log2| Edge {
+            peer: Address::from_bytes(*b"ADDRESS_"),
+            kind,
+            cost: Cost(cost),
+            payload_log2,
+        };
+        let edges = alloc::vec![
+            edge(ConnectionType::Bluetooth, 130, 10),
+            edge(ConnectionType::other("wire"), 9, 16),
+        ];
+        let golden = b"\x02ADDRESS_\x01\x00\x82\x0aADDRESS_\x05\x04wire\x09\x10";
+        let adjacency = Adjacency { edges };
+        assert_eq!(adjacency.encode(), golden);
+        assert_eq!(Adjacency::decode(golden), Some(adjacency));
+        for end in 0..golden.len() {
+            assert_eq!(Adjacency::decode(&golden[..end]), None, "cut at {end}");
+        }
+        let claim = b"\xff\xff\xff\xff\x0f";
+        assert_eq!(Adjacency::decode(claim), None, "a claimed number allocates nothing");
+    }
+
+    #[test]
+    fn cost_golden_values() {
+        for (code, microseconds) in [(0, 1), (7, 1), (8, 2), (12, 3), (90, 2_560), (130, 81_920)] {
+            assert_eq!(Cost(code).value(), microseconds, "code {code}");
+        }
+    }
+
+    #[test]
     fn an_altered_or_cut_advert_does_not_verify() {
         let identity = Identity::generate(&mut Seeded(1));
         let network = Network::open("a").unwrap();

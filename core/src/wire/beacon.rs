@@ -120,6 +120,32 @@ mod tests {
         assert_eq!(beacon.label(), "0102030405060708");
     }
 
+    /// Computed by another implementation of BLAKE2s.
+    #[test]
+    fn golden_bytes() {
+        struct Nonce;
+
+        impl Entropy for Nonce {
+            fn fill(&mut self, bytes: &mut [u8]) {
+                bytes.copy_from_slice(&[9, 8, 7, 6]);
+            }
+        }
+
+        let open = Beacon::new(&Network::open("a").unwrap(), ADDRESS, &mut Nonce);
+        let identity = BeaconIdentity::Open { tag: *b"\xdd\x47\xfe\xf1", address: ADDRESS };
+        assert_eq!(open.identity, identity);
+        let secret = NetworkSecret::from_bytes([1; 16]);
+        let network = Network::closed("a", &secret).unwrap();
+        let closed = Beacon::new(&network, ADDRESS, &mut Nonce);
+        let identity = BeaconIdentity::Closed {
+            nonce: [9, 8, 7, 6],
+            tag: *b"\x94\x8a\xf8\x9f",
+            sealed_address: *b"\x36\x5a\x69\x6c\x52\xac\x86\x82",
+        };
+        assert_eq!(closed.identity, identity);
+        assert_eq!(Beacon { identity, ..closed }.address_in(&network), Some(ADDRESS));
+    }
+
     #[test]
     fn a_closed_beacon_is_fresh_and_read_by_members_only() {
         let network = |byte| Network::closed("a", &NetworkSecret::from_bytes([byte; 16])).unwrap();

@@ -115,6 +115,26 @@ mod tests {
     }
 
     #[test]
+    fn golden_bytes_both_ways_and_no_truncation() {
+        for (kind, golden) in [
+            (ConnectionType::Unknown, b"\x00\x00".as_slice()),
+            (ConnectionType::Bluetooth, b"\x01\x00"),
+            (ConnectionType::AccessPoint, b"\x02\x00"),
+            (ConnectionType::P2PWiFi, b"\x03\x00"),
+            (ConnectionType::WebSocket, b"\x04\x00"),
+            (ConnectionType::other("pipe"), b"\x05\x04pipe"),
+        ] {
+            assert_eq!(postcard::to_allocvec(&kind).unwrap(), golden);
+            assert_eq!(postcard::from_bytes(golden), Ok(kind));
+            for end in 0..golden.len() {
+                let cut = golden.get(..end).unwrap();
+                assert!(postcard::from_bytes::<ConnectionType>(cut).is_err(), "{cut:x?}");
+            }
+        }
+        assert!(postcard::from_bytes::<ConnectionType>(b"\x05\x01\xff").is_err(), "no UTF-8");
+    }
+
+    #[test]
     fn a_long_name_is_cut_between_characters() {
         let ConnectionType::Other(name) = ConnectionType::other("ääääääääää") else {
             panic!()

@@ -308,6 +308,57 @@ mod tests {
         ]
     }
 
+    fn golden() -> Vec<Vec<u8>> {
+        let stamp =
+            b"\x07\x07\x07\x07\x07\x07\x07\x07\x02\x00\x02\xac\x02\xef\xfd\xb6\xf5\x0d".as_slice();
+        alloc::vec![
+            b"\x01\x07\x09\x03\x08\xc0\x96\xb1\x02".to_vec(),
+            b"\x02\x03\x03\xe8\x07".to_vec(),
+            [b"\x03\x26\x01\x02".as_slice(), stamp, stamp].concat(),
+            b"\x04\x09\x01\x02\x06signed".to_vec(),
+            [b"\x05\x08".as_slice(), &[1; 8]].concat(),
+            [b"\x06\x23".as_slice(), &[1; 32], b"\x80\x08\x08"].concat(),
+            [b"\x07\x25".as_slice(), &[1; 32], b"\x80\x08\x02{}"].concat(),
+            [b"\x08\x20".as_slice(), &[1; 32]].concat(),
+            [b"\x09\x20".as_slice(), &[2; 32]].concat(),
+            b"\x0a\x00".to_vec(),
+        ]
+    }
+
+    #[test]
+    fn golden_bytes_both_ways() {
+        assert_eq!(samples().len(), golden().len());
+        for (message, golden) in samples().into_iter().zip(golden()) {
+            let mut bytes = Vec::new();
+            message.encode(&mut bytes);
+            assert_eq!(bytes, golden, "{message:?}");
+            assert_eq!(decode(&mut golden.as_slice()), Some(Decoded::Message(message)));
+        }
+    }
+
+    #[test]
+    fn a_body_shorter_than_its_fields_is_malformed() {
+        for golden in golden() {
+            // The same message with a body cut short and its length told truly.
+            let (kind, body) = (golden[0], &golden[2..]);
+            for end in 0..body.len() {
+                let length = u8::try_from(end).unwrap();
+                let cut = [&[kind, length], &body[..end]].concat();
+                assert_eq!(decode(&mut cut.as_slice()), Some(Decoded::Malformed), "{cut:x?}");
+            }
+        }
+        let bool = b"\x03\x02\x02\x00";
+        assert_eq!(decode(&mut bool.as_slice()), Some(Decoded::Malformed), "neither 0 nor 1");
+        let wide = b"\xff\xff\x07\x00";
+        assert_eq!(decode(&mut wide.as_slice()), Some(Decoded::Malformed), "over 16 bits");
+    }
+
+    #[test]
+    fn close_codes_are_those_of_the_registry() {
+        let known = |byte: &u8| CloseCode::from_byte(*byte) as u8 == *byte;
+        assert_eq!((0..=255).filter(known).collect::<Vec<u8>>(), [1, 2, 3, 4, 5, 6, 255]);
+    }
+
     #[test]
     fn every_message_goes_both_ways() {
         for message in samples() {

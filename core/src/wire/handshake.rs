@@ -158,6 +158,41 @@ mod tests {
     }
 
     #[test]
+    fn hello_golden_bytes_both_ways_and_no_truncation() {
+        let peer_key = Identity::generate(&mut Seeded(1)).peer_key();
+        let separate =
+            StaticBinding::Separate { key: [7; 32], signature_r: [8; 32], signature_s: [9; 32] };
+        let separate_bytes = [[1].as_slice(), &[7; 32], &[8; 32], &[9; 32]].concat();
+        let bindings = [(StaticBinding::Converted, alloc::vec![0]), (separate, separate_bytes)];
+        for (binding, bound) in bindings {
+            let hello = LinkHello {
+                peer_key,
+                binding,
+                instance: Instance::from_bytes(*b"instance"),
+                epoch: 300,
+                versions: Versions { lowest: 1, highest: 200 },
+                limits: LinkLimits {
+                    payload_bytes_max: 65_536,
+                    control_bytes_max: 1_280,
+                    fragments_max: 256,
+                    lanes: 4,
+                },
+                profile_sequence: 127,
+            };
+            let rest = b"instance\xac\x02\x01\xc8\x80\x80\x04\x80\x0a\x80\x02\x04\x7f";
+            let golden = [peer_key.as_bytes().as_slice(), &bound, rest].concat();
+            assert_eq!(hello.encode(), golden);
+            assert_eq!(LinkHello::decode(&golden), Some(hello));
+            for end in 0..golden.len() {
+                assert_eq!(LinkHello::decode(&golden[..end]), None, "cut at {end}");
+            }
+            let mut unknown = golden;
+            unknown[32] = 2;
+            assert_eq!(LinkHello::decode(&unknown), None, "a binding of a newer version");
+        }
+    }
+
+    #[test]
     fn a_hello_survives_fields_of_a_newer_version_and_no_truncation() {
         let hello = LinkHello {
             peer_key: Identity::generate(&mut Seeded(1)).peer_key(),
