@@ -46,7 +46,7 @@ use notifier::Notifier;
 use strangers::Strangers;
 
 /// Calls that wait for the task.
-const CALLS: usize = 256;
+const CALLS: usize = 1_024;
 /// Reports and calls taken in one turn before bytes are pulled: pulling once for many reports
 /// is what lets small messages share a frame.
 const TURN: usize = 64;

@@ -58,9 +58,11 @@ pub(crate) fn run(role: &str, job: &str) -> anyhow::Result<()> {
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         let _ = ended.send(());
     });
+    let role = role.to_owned();
     runtime.block_on(async {
         tokio::select! {
-            result = play(role, job) => result?,
+            // A task among others, as in most programs.
+            result = tokio::spawn(async move { play(&role, job).await }) => result??,
             _ = end => {}
         }
         anyhow::Ok(())

@@ -379,16 +379,22 @@ impl Desk {
     /// Moves messages of a stream from the core to its handle while that has room.
     fn fill(&mut self, now: Instant, node: &mut Node, stream: StreamId) {
         let Some(slot) = self.streams.get(&stream) else { return };
+        let mut any = false;
         while slot.state.has_room() {
             let next = node.with_bus(now, |bus, _| bus.stream_next(now, stream));
             let Some(message) = next else { break };
             slot.state.push(message);
+            any = true;
+        }
+        if any {
+            slot.state.announce();
         }
     }
 
     /// Moves single messages from the core to the inbox while that has room.
     fn take_messages(&mut self, now: Instant, node: &mut Node) {
         let inbox = &self.shared.inbox;
+        let mut any = false;
         while inbox.has_room() || inbox.when_full == WhenFull::Reject {
             let next = node.with_bus(now, |bus, _| bus.next_message(now));
             let Some(incoming) = next else { break };
@@ -396,6 +402,7 @@ impl Desk {
             let reliable = incoming.reliability == bus::Reliability::Reliable;
             let waits = inbox.when_full == WhenFull::Wait;
             let taken = inbox.push(Message::from_core(incoming), waits);
+            any |= taken.is_ok();
             if !reliable {
                 continue;
             }
@@ -404,6 +411,9 @@ impl Desk {
                 Ok(()) => bus.accept_message(now, id),
                 Err(_) => bus.reject_message(now, id, RejectReason::InboxFull),
             });
+        }
+        if any {
+            inbox.announce();
         }
     }
 

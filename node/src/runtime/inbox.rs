@@ -55,7 +55,7 @@ impl Inbox {
 
     /// Puts a message in. What was `admitted` because there was room for anything goes in
     /// whatever its size; so does one that finds the inbox empty, so that a message larger than
-    /// the inbox can be delivered at all.
+    /// the inbox can be delivered at all. Nobody hears of it before [`Self::announce`].
     ///
     /// # Errors
     /// The message, when there is no room.
@@ -69,9 +69,12 @@ impl Inbox {
         }
         state.bytes += bytes;
         state.messages.push_back(message);
-        drop(state);
-        self.arrived.notify_one();
         Ok(())
+    }
+
+    /// Wakes a taker for what was put in: one wake-up for many messages.
+    pub(super) fn announce(&self) {
+        self.arrived.notify_one();
     }
 
     pub(super) fn close(&self) {
@@ -186,6 +189,18 @@ mod tests {
             inbox.next(room).await.unwrap();
             assert_eq!(told.get(), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn takers_wake_each_other_for_what_one_word_announced() {
+        let inbox = inbox();
+        let takers = async { tokio::join!(inbox.next(|| ()), inbox.next(|| ())) };
+        let ((first, second), ()) = tokio::join!(takers, async {
+            inbox.push(message(1), false).unwrap();
+            inbox.push(message(1), false).unwrap();
+            inbox.announce();
+        });
+        assert!(first.is_some() && second.is_some());
     }
 
     #[tokio::test]

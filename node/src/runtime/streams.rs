@@ -80,11 +80,15 @@ impl StreamState {
         room
     }
 
+    /// Puts a message in; the reader hears of it by [`Self::announce`].
     pub(super) fn push(&self, message: Bytes) {
         let mut state = self.state();
         state.weight += weight(&message);
         state.messages.push_back(message);
-        drop(state);
+    }
+
+    /// Wakes the reader for what was put in: one wake-up for many messages.
+    pub(super) fn announce(&self) {
         self.changed.notify_one();
     }
 
