@@ -7,13 +7,16 @@ use crate::time::{Duration, Instant};
 
 const WORDS: usize = (REPLAY_WINDOW_PACKETS / 64) as usize;
 
+/// An acknowledgement goes at once for so many packets that nobody asked one for.
+const PACKETS_MAX: u32 = 16;
+
 /// What a packet asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Asks {
     /// It holds acknowledgements only.
     Nothing,
-    /// An acknowledgement, which may wait for company.
-    Soon,
+    /// An acknowledgement within [`ACK_DELAY_MAX`].
+    InTime,
     /// An acknowledgement at once: it holds a Ping.
     AtOnce,
 }
@@ -92,9 +95,10 @@ impl Arrivals {
             self.ranges.forget_first();
         }
         self.marks += u64::from(marked);
-        if asks > Asks::Nothing {
+        if asks != Asks::Nothing {
             self.unacked += 1;
-            self.ack_now |= !in_order || marked || self.unacked >= 2 || asks == Asks::AtOnce;
+            let at_once = asks == Asks::AtOnce || !in_order || marked;
+            self.ack_now |= at_once || self.unacked >= PACKETS_MAX;
             self.ack_at.get_or_insert(now + ACK_DELAY_MAX);
         }
     }
@@ -144,7 +148,7 @@ mod tests {
 
     fn arrivals(numbers: impl IntoIterator<Item = u64>) -> Arrivals {
         let mut arrivals = Arrivals::default();
-        numbers.into_iter().for_each(|n| arrivals.note(Instant::EPOCH, n, Asks::Soon, false));
+        numbers.into_iter().for_each(|n| arrivals.note(Instant::EPOCH, n, Asks::InTime, false));
         arrivals
     }
 
@@ -175,30 +179,34 @@ mod tests {
     }
 
     #[test]
-    fn every_second_packet_and_every_gap_is_acknowledged_at_once() {
+    fn what_asks_and_every_gap_is_acknowledged_at_once() {
         let now = Instant::from_millis(1);
         let mut one = arrivals([]);
-        one.note(now, 0, Asks::Soon, false);
+        one.note(now, 0, Asks::InTime, false);
         assert!(!one.is_due(now) && one.is_due(now + ACK_DELAY_MAX));
-        one.note(now, 1, Asks::Soon, false);
+        one.note(now, 1, Asks::AtOnce, false);
         assert!(one.is_due(now));
         assert_eq!(one.take_ack(now).unwrap().ranges, [0..=1]);
         assert_eq!(one.take_ack(now), None);
-        one.note(now, 3, Asks::Soon, false);
+        one.note(now, 3, Asks::InTime, false);
         assert!(one.is_due(now));
         one.on_ack_acked(1);
         assert_eq!(one.take_ack(now).unwrap().ranges, [3..=3, 1..=1]);
     }
 
     #[test]
-    fn a_packet_that_asks_for_it_is_acknowledged_at_once() {
-        let now = Instant::from_millis(1);
-        let mut one = arrivals([]);
-        one.note(now, 0, Asks::AtOnce, false);
-        assert!(one.is_due(now));
-        one.take_ack(now).unwrap();
-        one.note(now, 1, Asks::Nothing, false);
-        assert!(!one.is_due(now + ACK_DELAY_MAX));
+    fn a_mark_and_many_packets_are_acknowledged_unasked() {
+        let now = Instant::EPOCH;
+        let mut few = arrivals(0..15);
+        assert!(!few.is_due(now));
+        few.note(now, 15, Asks::InTime, false);
+        assert!(few.is_due(now));
+        few.take_ack(now).unwrap();
+        few.note(now, 16, Asks::InTime, true);
+        assert!(few.is_due(now));
+        few.take_ack(now).unwrap();
+        few.note(now, 17, Asks::Nothing, false);
+        assert_eq!(few.deadline(), None);
     }
 
     #[test]

@@ -90,6 +90,12 @@ impl Congestion {
         self.in_flight < self.window + extra
     }
 
+    /// Whether a packet of `bytes` asks for an acknowledgement, after `unasked` bytes, its own
+    /// included: an eighth of the window keeps its clock going, and a full one must not wait.
+    pub(super) fn asks(&self, unasked: u64, bytes: u64) -> bool {
+        unasked >= (self.window / 8).max(2 * self.packet) || self.in_flight + bytes >= self.window
+    }
+
     pub(super) fn on_sent(&mut self, now: Instant, bytes: u64) {
         self.in_flight += bytes;
         self.round.since.get_or_insert(now);

@@ -220,6 +220,11 @@ impl Incoming {
         message.freeze()
     }
 
+    /// Whether the peer has finished, whatever is still missing.
+    pub(super) fn is_ending(&self) -> bool {
+        self.fin.is_some()
+    }
+
     /// Whether the peer has finished and everything was taken.
     pub(super) fn is_finished(&self) -> bool {
         self.fin == Some(self.taken)

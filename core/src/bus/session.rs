@@ -26,7 +26,7 @@ use super::shared::Shared;
 use super::stream::{Name, Phase, Stream};
 use crate::id::PeerKey;
 use crate::io::Lane;
-use crate::limits::{OLD_KEYS_KEPT, PAYLOAD_BYTES_MIN};
+use crate::limits::{ACK_DELAY_MAX, OLD_KEYS_KEPT, PAYLOAD_BYTES_MIN};
 use crate::time::{Duration, Instant, earliest};
 
 /// What one lane of a session keeps.
@@ -36,6 +36,11 @@ struct LaneState {
     arrivals: Arrivals,
     rtt: Rtt,
     control: VecDeque<Control>,
+    /// Streams whose `Delivered` goes with the next packet, or alone at that time.
+    told_later: VecDeque<u64>,
+    tell_at: Option<Instant>,
+    /// Bytes sent since an acknowledgement was asked for.
+    unasked: u64,
     /// Streams with something to send, in turn.
     ready: VecDeque<u64>,
     departures: Departures,
@@ -224,7 +229,10 @@ impl Session {
             .iter()
             .any(|(name, stream)| name.1 != 0 || stream.outgoing.pending().next().is_some())
             || self.lanes.iter().any(|lane| {
-                !lane.departures.is_empty() || !lane.control.is_empty() || !lane.recovery.is_idle()
+                !lane.departures.is_empty()
+                    || !lane.control.is_empty()
+                    || !lane.told_later.is_empty()
+                    || !lane.recovery.is_idle()
             })
             || !self.pings.is_empty()
     }
@@ -314,10 +322,10 @@ impl Session {
                 .streams
                 .get_mut(&name(stream))
                 .is_some_and(|stream| !core::mem::replace(&mut stream.window_queued, true)),
-            Control::Delivered(stream, _) => self
-                .streams
-                .get_mut(&name(stream))
-                .is_some_and(|stream| !core::mem::replace(&mut stream.delivered_queued, true)),
+            Control::Delivered(stream, last) => match self.streams.get_mut(&name(stream)) {
+                Some(found) => !core::mem::replace(&mut found.delivered_queued, true),
+                None => last > 0,
+            },
             Control::Open(stream) | Control::Accept(stream) | Control::Finish(stream) => {
                 self.streams.contains_key(&name(stream))
             }
@@ -332,6 +340,19 @@ impl Session {
         }
     }
 
+    /// Has the sender of a stream hear what was taken: with the next packet, which an answer of
+    /// the application makes at once, or after a while; at once when nothing more comes.
+    fn tell_delivered(&mut self, now: Instant, name: Name) {
+        let Some(stream) = self.streams.get_mut(&name) else { return };
+        if stream.incoming.is_ending() {
+            self.queue_control(name.0, Control::Delivered(name.1, 0));
+        } else if !core::mem::replace(&mut stream.delivered_queued, true) {
+            let state = &mut self.lanes[at(name.0)];
+            state.told_later.push_back(name.1);
+            state.tell_at.get_or_insert(now + ACK_DELAY_MAX);
+        }
+    }
+
     /// The next time at which [`Self::handle_timeout`] has something to do.
     pub(super) fn next_timeout(&self, cx: &Shared, has_path: bool) -> Option<Instant> {
         let give_up = self.deadlines.first().map(|(at, _)| *at);
@@ -342,6 +363,7 @@ impl Session {
             [
                 if sending { lane.recovery.deadline(&lane.rtt) } else { None },
                 if sending { lane.arrivals.deadline() } else { None },
+                if sending { lane.tell_at } else { None },
                 lane.departures.deadline(),
                 lane.assembly.deadline(),
             ]

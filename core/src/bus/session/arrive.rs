@@ -92,7 +92,7 @@ impl Session {
             asks = asks.max(match frame {
                 Frame::Ack(_) => Asks::Nothing,
                 Frame::Ping => Asks::AtOnce,
-                _ => Asks::Soon,
+                _ => Asks::InTime,
             });
             if self.handle_frame(cx, arrival, frame).is_err() {
                 return Verdict::Broken;
@@ -245,6 +245,11 @@ impl Session {
         let news = stream.incoming.receive(offset, bytes, fin).map_err(|_| Violation)?;
         if stream.incoming.is_cut() {
             return Err(Violation);
+        }
+        if fin {
+            // The sender waits for the last word on this stream.
+            let state = &mut self.lanes[at(name.0)];
+            state.tell_at = state.tell_at.map(|_| now);
         }
         if news {
             self.widen(cx, now, name);

@@ -39,11 +39,13 @@ impl Session {
         }
         let state = &self.lanes[at(lane)];
         let pings = lane == Lane::Realtime && self.pings.wait();
-        state.arrivals.is_due(now) || ((pings || self.has_content(state)) && self.may_send(lane))
+        state.arrivals.is_due(now)
+            || ((pings || self.has_content(now, state)) && self.may_send(lane))
     }
 
-    fn has_content(&self, state: &LaneState) -> bool {
+    fn has_content(&self, now: Instant, state: &LaneState) -> bool {
         state.probes > 0
+            || state.tell_at.is_some_and(|at| at <= now)
             || !state.control.is_empty()
             || !state.ready.is_empty()
             || !state.departures.is_empty()
@@ -88,11 +90,7 @@ impl Session {
         } else if self.may_send(lane) {
             self.put_control(lane, &mut packet);
             self.put_payload(now, lane, &mut packet);
-            let state = &mut self.lanes[at(lane)];
-            if state.probes > 0 && packet.life.is_none() {
-                Frame::Ping.encode(packet.bytes);
-                packet.life = Some(FRAME_LIFETIME);
-            }
+            self.put_request(lane, &mut packet);
         }
         if packet.bytes.len() == start {
             return None;
@@ -169,7 +167,29 @@ impl Session {
             })
     }
 
+    /// Asks for an acknowledgement at once: for a probe, for each part of the window, and when
+    /// the window is used up.
+    fn put_request(&mut self, lane: Lane, packet: &mut Packet<'_>) {
+        let state = &mut self.lanes[at(lane)];
+        if packet.life.is_some() {
+            let bytes = (packet.bytes.len() - packet.start) as u64;
+            state.unasked += bytes;
+            let asks = state.probes > 0 || self.congestion.asks(state.unasked, bytes);
+            if !asks || packet.bytes.len() >= packet.end_max {
+                return;
+            }
+        } else if state.probes == 0 {
+            return;
+        }
+        state.unasked = 0;
+        Frame::Ping.encode(packet.bytes);
+        packet.life = packet.life.or(Some(FRAME_LIFETIME));
+    }
+
     fn put_control(&mut self, lane: Lane, packet: &mut Packet<'_>) {
+        let state = &mut self.lanes[at(lane)];
+        state.control.extend(state.told_later.drain(..).map(|n| Control::Delivered(n, 0)));
+        state.tell_at = None;
         for _ in 0..self.lanes[at(lane)].control.len() {
             let Some(control) = self.lanes[at(lane)].control.pop_front() else { return };
             if matches!(control, Control::Finish(n) if self.lanes[at(lane)].departures.holds(n)) {
@@ -230,8 +250,13 @@ impl Session {
                 let limit = self.streams.get(&(lane, stream))?.incoming.limit();
                 Frame::Window { stream, limit }
             }
-            Control::Delivered(stream, _) => {
-                let count = self.streams.get_mut(&(lane, stream))?.settled.on_told();
+            Control::Delivered(stream, last) => {
+                let count = match self.streams.get_mut(&(lane, stream)) {
+                    Some(found) => found.settled.on_told(),
+                    // The last word on a stream that was reset.
+                    None if last > 0 => last,
+                    None => return None,
+                };
                 return Some((
                     Frame::Delivered { stream, count },
                     Control::Delivered(stream, count),

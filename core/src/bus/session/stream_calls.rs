@@ -200,7 +200,7 @@ impl Session {
         if data.is_none() {
             stream.readable_told = false;
         } else if stream.reliability == Reliability::Reliable {
-            self.queue_control(name.0, Control::Delivered(name.1, 0));
+            self.tell_delivered(now, name);
             self.widen(cx, now, name);
         }
         self.tell_finished(cx, name);
@@ -268,8 +268,11 @@ impl Session {
         name: Name,
         code: u64,
     ) -> Result<(), NoSuchStream> {
-        if !self.streams.contains_key(&name) {
-            return Err(NoSuchStream);
+        let stream = self.streams.get_mut(&name).ok_or(NoSuchStream)?;
+        if stream.settled.has_news() {
+            // What was read is delivered, whatever happens to the stream afterwards.
+            let count = stream.settled.on_told();
+            self.lanes[at(name.0)].control.push_back(Control::Delivered(name.1, count));
         }
         self.queue_control(name.0, Control::Reset(name.1, code));
         self.close_stream(cx, name, StreamEnd::ClosedByLocal);

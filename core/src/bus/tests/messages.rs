@@ -20,6 +20,16 @@ fn a_message_is_delivered_and_an_idle_session_is_silent() {
 }
 
 #[test]
+fn a_long_transfer_is_acknowledged_a_few_times_a_window() {
+    let mut pair = Pair::new(1);
+    pair.pipes(|pipe| pipe.bytes_per_s = Some(20_000_000));
+    let id = pair.send(0, Bytes::from(alloc::vec![1; 8_000_000]));
+    assert!(pair.run_until(5 * SECOND, |pair| pair.outcome(0, id).is_some()));
+    let [sent, answers] = [0, 1].map(|end| pair.ends[end].counters().packets_sent);
+    assert!(sent > 6_000 && answers < sent / 4, "{answers} answers to {sent} packets");
+}
+
+#[test]
 fn exactly_once_and_in_order_under_loss_reordering_and_doubling() {
     for seed in 0..8 {
         let mut pair = Pair::new(seed);

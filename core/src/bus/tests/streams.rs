@@ -1,6 +1,7 @@
 //! Streams.
 
 use super::*;
+use crate::limits::ACK_DELAY_MAX;
 
 #[test]
 fn both_sides_talk_finish_and_close() {
@@ -38,10 +39,55 @@ fn both_sides_talk_finish_and_close() {
         assert_eq!(pair.closed(0, ids[0]), None, "the other half is still open");
         assert_eq!(pair.ends[1].stream_send(pair.now, ids[1], Bytes::from_static(b"bye")), Ok(201));
         pair.ends[1].stream_finish(pair.now, ids[1]).unwrap();
-        pair.run(SECOND);
+        // Two probes, where losses while the stream opened left a rough guess of the round trip.
+        pair.run(3 * SECOND);
         assert_eq!(pair.read_stream(0, ids[0]), ["bye"]);
         pair.run(5 * SECOND);
         assert_eq!([0, 1].map(|end| pair.closed(end, ids[end])), [Some(StreamEnd::Finished); 2]);
+    }
+}
+
+#[test]
+fn what_was_read_is_told_with_the_answer_or_soon() {
+    let mut pair = Pair::new(1);
+    let ids = pair.opened(Reliability::Reliable);
+    pair.run(SECOND);
+    let before = pair.frames;
+    let mut end = 0;
+    for round in 1..=100 {
+        pair.ends[end].stream_send(pair.now, ids[end], Bytes::from_static(b"ping")).unwrap();
+        end = 1 - end;
+        let id = ids[end];
+        let readable = BusEvent::StreamReadable { id };
+        assert!(pair.run_until(SECOND, |pair| pair.events[end].contains(&readable)), "{round}");
+        pair.events[end].clear();
+        assert_eq!(pair.read_stream(end, id), ["ping"]);
+        // The application thinks.
+        pair.run(MS);
+    }
+    let frames = pair.frames - before;
+    assert!(frames <= 105, "{frames} frames for 100 messages there and back");
+    let sent = pair.now;
+    let acked = BusEvent::StreamAcked { id: ids[1], sequence: 50 };
+    assert!(pair.run_until(SECOND, |pair| pair.events[1].contains(&acked)));
+    assert!(pair.now.since(sent) <= 10 * MS + ACK_DELAY_MAX, "{:?}", pair.now.since(sent));
+}
+
+#[test]
+fn what_was_read_before_a_reset_counts_as_delivered() {
+    for seed in 0..20 {
+        let mut pair = Pair::new(seed);
+        let ids = pair.opened(Reliability::Reliable);
+        pair.pipes(|pipe| pipe.lost_percent = 20);
+        pair.ends[0].stream_send(pair.now, ids[0], Bytes::from_static(b"read")).unwrap();
+        let readable = BusEvent::StreamReadable { id: ids[1] };
+        assert!(pair.run_until(9 * SECOND, |pair| pair.events[1].contains(&readable)));
+        assert_eq!(pair.read_stream(1, ids[1]), ["read"]);
+        pair.ends[1].stream_reset(pair.now, ids[1], 7).unwrap();
+        pair.run(9 * SECOND);
+        assert_eq!(pair.closed(0, ids[0]), Some(StreamEnd::Reset { code: 7 }));
+        let acked = BusEvent::StreamAcked { id: ids[0], sequence: 1 };
+        assert!(pair.events[0].contains(&acked), "seed {seed}");
     }
 }
 
