@@ -290,7 +290,7 @@ async fn write(
 
 /// Throws away what still comes in, until the other end has closed as well.
 async fn drain(reader: &mut ReadHalf<'_>) {
-    let mut waste = vec![0; READ_BYTES_MIN];
+    let mut waste = vec![0; READ_BYTES_MAX];
     while matches!(reader.read(&mut waste).await, Ok(1..)) {}
 }
 
