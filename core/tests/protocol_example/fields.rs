@@ -177,7 +177,8 @@ fn profile(reader: &mut Reader<'_>) {
     reader.text("device name");
     reader.byte("os");
     reader.text("software version");
-    reader.bytes(32, "hash of the metadata");
+    let empty = labelled("hedgerow 1 metadata", &[]);
+    assert_eq!(reader.bytes(32, "hash of the metadata"), empty);
     reader.varint("length of the metadata");
 }
 
