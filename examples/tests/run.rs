@@ -50,3 +50,11 @@ fn presence_tells_who_comes_and_goes() {
         .collect();
     assert!(places.is_sorted(), "{text}");
 }
+
+#[test]
+fn own_driver_carries_a_message_and_comes_back_after_a_cut() {
+    let text = run(env!("CARGO_BIN_EXE_own_driver"));
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("ben: got \"hello through a pipe\" in "), "{text}");
+    assert_eq!(lines[1..], ["the pipe broke", "a new pipe is up"], "{text}");
+}
