@@ -2,6 +2,8 @@
 
 use super::*;
 
+const SOON: Duration = Duration::from_secs(30);
+
 /// Two nodes that see each other at two endpoints each.
 fn dual_homed() -> World {
     let mut world = World::new(2, &[(0, 1)]);
@@ -62,6 +64,22 @@ fn under_traffic_a_second_address_takes_over_four_seconds_after_the_first_fell_s
     }
     let left = |event: &Event| matches!(event, Event::Presence(Change::PeerLeft(..)));
     assert!(!world.events.iter().flatten().any(left));
+}
+
+#[test]
+fn what_was_on_its_way_over_a_suspect_link_is_sent_again_at_once() {
+    let mut world = dual_homed();
+    let end = world.now + Duration::from_secs(5);
+    stream(&mut world, end);
+    world.run(Duration::from_secs(1));
+    world.take(1);
+    cut(&mut world);
+    let begin = world.now;
+    world.send(0, 1, b"one");
+    let arrived = world.run_until(begin + SOON, |world| world.take(1) == [b"one".as_slice()]);
+    let took = world.now.since(begin);
+    // The other end's last word went unanswered a second before; the next link takes 35 ms.
+    assert!(arrived && took < Duration::from_millis(2_600), "{took:?}");
 }
 
 #[test]
