@@ -120,8 +120,8 @@ impl Mesh {
         self.shared.ask(Call::Counters).await
     }
 
-    /// What goes wrong around this node from now on, in sentences that say what to do. The same
-    /// trouble is told once a minute.
+    /// What goes wrong around this node, in sentences that say what to do: the latest 64 notices,
+    /// and then those that come. The same trouble is told once a minute.
     #[must_use]
     pub fn notices(&self) -> Notices {
         Notices::new(self.shared.clone())

@@ -3,6 +3,7 @@
 //! A node goes on whatever strangers and peers do to it. What a person may want to act on is told
 //! here, in sentences; [`crate::Counters`] count all of it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hedgerow_core::advert::Refusal;
@@ -250,13 +251,15 @@ impl Trouble {
 #[derive(Debug)]
 pub struct Notices {
     shared: Arc<Shared>,
+    /// Told before this reader was made.
+    recent: VecDeque<Notice>,
     notices: broadcast::Receiver<Notice>,
 }
 
 impl Notices {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let notices = shared.notices.subscribe();
-        Self { shared, notices }
+        let (recent, notices) = shared.subscribe_notices();
+        Self { shared, recent, notices }
     }
 
     /// The next notice; `None` once the node has shut down and everything was read. A reader
@@ -265,6 +268,9 @@ impl Notices {
     /// # Cancel safety
     /// Safe: no notice is lost.
     pub async fn next(&mut self) -> Option<Notice> {
+        if let Some(notice) = self.recent.pop_front() {
+            return Some(notice);
+        }
         let next = tokio::select! {
             biased;
             next = self.notices.recv() => next,

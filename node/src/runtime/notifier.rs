@@ -38,8 +38,7 @@ impl Notifier {
     pub(super) fn tell(&mut self, now: Instant, trouble: Trouble) {
         if let Some(notice) = Self::admit(&mut self.told, now, trouble) {
             tracing::warn!("{notice}");
-            // Without a reader there is nobody to tell.
-            let _ = self.shared.notices.send(notice);
+            self.shared.notice(notice);
         }
     }
 

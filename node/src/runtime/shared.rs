@@ -1,6 +1,6 @@
 //! What the handles and the task share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +22,8 @@ use crate::presence::{Change, PresenceGraph};
 const CHANGES: usize = 1_024;
 /// Notices that a reader may lag behind.
 const NOTICES: usize = 256;
+/// Notices that are kept for readers to come.
+const NOTICES_KEPT: usize = 64;
 
 /// What the handles and the task share. Locks are held for moments, never across an await.
 #[derive(Debug)]
@@ -36,7 +38,9 @@ pub(crate) struct Shared {
     /// Counts the changes of the graph that are more than newer figures.
     pub(crate) revision: watch::Sender<u64>,
     pub(crate) changes: broadcast::Sender<Change>,
-    pub(crate) notices: broadcast::Sender<Notice>,
+    notices: broadcast::Sender<Notice>,
+    /// The latest notices.
+    recent: Mutex<VecDeque<Notice>>,
     pub(crate) transports: watch::Sender<Arc<[TransportStatus]>>,
     pub(crate) inbox: Inbox,
     /// The node is asked to end.
@@ -118,6 +122,7 @@ impl Shared {
             revision: watch::Sender::new(0),
             changes: broadcast::Sender::new(CHANGES),
             notices: broadcast::Sender::new(NOTICES),
+            recent: Mutex::default(),
             transports: watch::Sender::new(transports),
             inbox: Inbox::new(&parts.config.bus),
             stop: Flag::new(),
@@ -142,6 +147,27 @@ impl Shared {
         let (reply, answer) = oneshot::channel();
         self.call(call(reply)).await?;
         answer.await.map_err(|_| MeshClosed)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, VecDeque<Notice>> {
+        // Nothing in a critical section of this lock can panic half way.
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn notice(&self, notice: Notice) {
+        let mut recent = self.recent();
+        if recent.len() >= NOTICES_KEPT {
+            recent.pop_front();
+        }
+        recent.push_back(notice.clone());
+        // Without a reader there is nobody to tell.
+        let _ = self.notices.send(notice);
+    }
+
+    /// The latest notices, and all that come after them.
+    pub(crate) fn subscribe_notices(&self) -> (VecDeque<Notice>, broadcast::Receiver<Notice>) {
+        let recent = self.recent();
+        (recent.clone(), self.notices.subscribe())
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

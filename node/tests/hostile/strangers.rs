@@ -41,6 +41,8 @@ async fn a_mebibyte_of_noise_is_not_hedgerow() {
     .collect();
     assert_eq!(say(&scene, &noise).await, b"");
     scene.notice(|trouble| failed(trouble, HandshakeFailure::NotHedgerow)).await;
+    let late = scene.victim.notices().next().await.unwrap();
+    assert!(failed(&late.trouble, HandshakeFailure::NotHedgerow), "whoever asks later, too");
     assert_eq!(scene.victim.counters().await.unwrap().handshakes_failed, 1);
     scene.finish().await;
 }
