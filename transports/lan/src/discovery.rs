@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use hedgerow_driver::{Beacon, Condition, ConditionState, Endpoint, NodeGone, Rep
 use mdns_sd::{ResolvedService, ScopedIp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use crate::condition::{Conditions, Part};
@@ -20,8 +21,9 @@ use crate::segment::{News, Segment};
 use crate::survey::{Interface, Survey, survey};
 use crate::{endpoint, txt};
 
-/// How often the interfaces are looked at.
+/// How often the interfaces are looked at, and while there is none to use.
 const SURVEY_EVERY: Duration = Duration::from_secs(1);
+const SURVEY_EVERY_WITHOUT: Duration = Duration::from_millis(250);
 /// The wait before multicast DNS is tried again on an interface where it failed.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// After an interruption, whoever is there is told again within this.
@@ -96,12 +98,14 @@ impl Discovery {
             tasks: JoinSet::new(),
         };
         running.note_own_name();
-        let mut tick = interval(SURVEY_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut survey = pin!(sleep(Duration::ZERO));
         loop {
             let first = running.outbox.first();
             tokio::select! {
-                _ = tick.tick() => running.look_around(Instant::now()),
+                () = &mut survey => {
+                    let now = Instant::now();
+                    survey.as_mut().reset(now + running.look_around(now));
+                }
                 Some((segment, news)) = heard.recv() => running.on_news(segment, news),
                 Some(endpoint) = self.doubts.recv() => running.on_doubt(&endpoint),
                 Some(_) = running.tasks.join_next() => {}
@@ -141,14 +145,14 @@ impl Running {
         }
     }
 
-    /// Interfaces come and go, and so do the segments on them.
-    fn look_around(&mut self, now: Instant) {
+    /// Interfaces come and go, and so do the segments on them. Returns when to look again.
+    fn look_around(&mut self, now: Instant) -> Duration {
         let survey = match survey(&self.rules) {
             Ok(survey) => survey,
             Err(error) => {
                 // What runs goes on.
                 debug!(%error, "cannot list the network interfaces");
-                return;
+                return SURVEY_EVERY;
             }
         };
         let gone: Vec<SegmentId> = self
@@ -183,6 +187,7 @@ impl Running {
         self.sweep(now);
         self.conditions.set(Part::Interfaces, no_interface(&survey));
         self.conditions.set(Part::Mdns, advice(&self.failures));
+        if survey.usable.is_empty() { SURVEY_EVERY_WITHOUT } else { SURVEY_EVERY }
     }
 
     fn begin_segment(&mut self, now: Instant, interface: Interface) {
