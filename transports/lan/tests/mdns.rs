@@ -96,14 +96,15 @@ fn a_node_that_was_held_up_loses_whoever_left_and_nobody_else() {
     let Some([a, b]) = segment("stall") else { return };
     let mut here = Host::start(&a, 1, "");
     let _there = Host::start(&b, 2, "");
-    let leaver = Host::start(&b, 3, "");
     here.until_sighted(&beacon(2).label(), &["10.77.0.2:", "[fe80:"]);
+    let leaver = Host::start(&b, 3, "");
     let left = here.until_sighted(&beacon(3).label(), &["10.77.0.2:", "[fe80:"]);
 
-    // So many come up meanwhile that the responder gives up on this node.
+    // So many come up meanwhile, with three events each, that the responder gives up on this node;
+    // and so few that it can tell of all of them at once afterwards.
     here.order("stall now");
     here.until("the stall", |line| line == "stalled");
-    let flood = Host::start(&b, 4, "flood=700");
+    let flood = Host::start(&b, 4, "flood=450");
     flood.until("the flood", |line| line == "flooded");
     leaver.until_ended();
     // The second announcement of another one comes a second later, and so long a goodbye waits.
