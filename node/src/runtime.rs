@@ -16,7 +16,10 @@ mod streams;
 mod views;
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hedgerow_core::config::NodeConfig;
@@ -160,11 +163,16 @@ impl Runtime {
         let ended = shared::Ended(self.shared.clone());
         let mut figures = tokio::time::interval(FIGURES_INTERVAL);
         figures.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut alarm = Alarm::new();
+        let shared = self.shared.clone();
+        let mut stop = std::pin::pin!(shared.stop.cancelled());
         self.carry_out();
         loop {
-            let timeout = self.node.next_timeout().map(|at| self.clock.at(at));
+            if let Some(at) = self.node.next_timeout() {
+                alarm.set(self.clock.at(at));
+            }
             tokio::select! {
-                () = self.shared.stop.cancelled() => break,
+                () = &mut stop => break,
                 Some((transport, report)) = reports.recv() => {
                     self.on_report(transport, report);
                     for _ in 0..TURN {
@@ -187,7 +195,7 @@ impl Runtime {
                     }
                     self.on_attention();
                 }
-                () = sleep_until(timeout) => {
+                () = &mut alarm => {
                     self.node.handle_input(self.clock.now(), Input::Timeout);
                 }
                 (transport, end) = self.drivers.ended() => self.on_driver_end(transport, end),
@@ -415,9 +423,62 @@ impl Runtime {
     }
 }
 
-async fn sleep_until(at: Option<tokio::time::Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
+/// Completes at a time, or earlier, but not much more often than it is set.
+///
+/// A timer that is earlier than all others costs the runtime a system call, and most turns of the
+/// task only move the next one a little later: so it is left as it is, and set again when it
+/// fires.
+struct Alarm {
+    sleep: Pin<Box<tokio::time::Sleep>>,
+    at: Option<tokio::time::Instant>,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep(Duration::ZERO)), at: None }
+    }
+
+    fn set(&mut self, at: tokio::time::Instant) {
+        if self.at.is_none_or(|set| at < set) {
+            self.sleep.as_mut().reset(at);
+            self.at = Some(at);
+        }
+    }
+}
+
+impl Future for Alarm {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.at.is_none() {
+            return Poll::Pending;
+        }
+        std::task::ready!(self.sleep.as_mut().poll(cx));
+        self.at = None;
+        Poll::Ready(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_is_never_late_and_rests_when_it_is_not_set() {
+        let (mut alarm, begin, second) = (Alarm::new(), Instant::now(), Duration::from_secs(1));
+        assert!(timeout(9 * second, &mut alarm).await.is_err(), "nobody set it");
+        let begin = begin + 9 * second;
+        alarm.set(begin + 3 * second);
+        alarm.set(begin + 2 * second);
+        // A later one does not put it off.
+        alarm.set(begin + 4 * second);
+        (&mut alarm).await;
+        assert_eq!(begin.elapsed(), 2 * second);
+        alarm.set(begin + 4 * second);
+        (&mut alarm).await;
+        assert_eq!(begin.elapsed(), 4 * second);
+        assert!(timeout(second, &mut alarm).await.is_err(), "it rang already");
     }
 }
