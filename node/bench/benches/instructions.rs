@@ -1,0 +1,36 @@
+//! Instructions of the hot paths, the same in every run: `cargo bench --bench instructions`.
+//!
+//! Needs valgrind and the runner: `cargo install gungraun-runner --version 0.20.0`. Nothing is
+//! sealed: what is measured is everything around the ciphers.
+
+#![allow(missing_docs, reason = "the macros make items without")]
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use gungraun::{library_benchmark, library_benchmark_group, main};
+use hedgerow_bench::{Ciphers, Line};
+
+type Load = (Line, Bytes, usize);
+
+/// A line that has carried as much before: its buffers and windows are what they stay.
+fn line(length: usize, bytes: usize, count: usize) -> Load {
+    let (mut line, message) = (Line::new(length, Ciphers::None), Bytes::from(vec![7; bytes]));
+    for _ in 0..8 {
+        line.deliver(&message, count);
+    }
+    (line, message, count)
+}
+
+#[library_benchmark]
+#[bench::sealed_and_opened_64_kib(args = (2, 65_536, 1), setup = line)]
+#[bench::batch_of_64_messages_of_1_kib(args = (2, 1_024, 64), setup = line)]
+#[bench::relayed_64_kib(args = (3, 65_536, 1), setup = line)]
+#[bench::one_byte_and_its_acknowledgement(args = (2, 1, 1), setup = line)]
+fn deliver((mut line, message, count): Load) -> Line {
+    line.deliver(&message, black_box(count));
+    line
+}
+
+library_benchmark_group!(name = hot_paths, benchmarks = [deliver]);
+main!(library_benchmark_groups = hot_paths);
