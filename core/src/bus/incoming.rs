@@ -299,6 +299,17 @@ mod tests {
         all.to_vec()
     }
 
+    #[test]
+    fn small_pieces_that_wait_do_not_hold_what_they_came_in() {
+        let mut block = BytesMut::zeroed(1_000_000);
+        let [ahead, in_order] = [10, 5].map(|length| block.split_to(length).freeze());
+        let mut incoming = Incoming::new(1_000);
+        incoming.receive(100, ahead, false).unwrap();
+        incoming.receive(0, in_order, false).unwrap();
+        block.clear();
+        assert!(block.try_reclaim(1_000_000));
+    }
+
     proptest! {
         #[test]
         fn pieces_in_any_order_and_overlap_become_the_messages(

@@ -179,3 +179,47 @@ impl Up {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::{BTreeSet, VecDeque};
+
+    use super::*;
+
+    const CHUNK: usize = 100_000;
+
+    fn fill(buffers: &mut Buffers, bytes: usize) -> Bytes {
+        let mut out = buffers.take(CHUNK);
+        out.resize(bytes, 7);
+        buffers.put_back(out, CHUNK)
+    }
+
+    #[test]
+    fn a_buffer_is_filled_again_once_its_chunk_is_written() {
+        let (mut buffers, mut in_driver) = (Buffers::default(), VecDeque::new());
+        // A buffer may hold two chunks, one behind the other.
+        let mut places = BTreeSet::new();
+        // Takes memory that was given back, so that nobody has it again by chance.
+        let mut taken = Vec::new();
+        for at in 0..100 {
+            let chunk = fill(&mut buffers, CHUNK - 1);
+            assert_eq!(chunk.len(), CHUNK - 1);
+            let is_new = places.insert(chunk.as_ptr());
+            assert!(at < 4 * CHUNKS || !is_new, "new memory for chunk {at}");
+            in_driver.push_back(chunk);
+            if in_driver.len() == CHUNKS {
+                in_driver.pop_front();
+                taken.push(Vec::<u8>::with_capacity(CHUNK));
+            }
+        }
+    }
+
+    #[test]
+    fn an_idle_link_gives_large_buffers_back() {
+        let mut buffers = Buffers::default();
+        (0..2 * CHUNKS).for_each(|_| drop(fill(&mut buffers, CHUNK)));
+        (0..CHUNKS).for_each(|_| drop(fill(&mut buffers, 50)));
+        assert!(buffers.buffers.iter().all(|buffer| buffer.capacity() <= BUFFER_BYTES_IDLE));
+        assert!(fill(&mut buffers, 0).is_empty());
+    }
+}

@@ -186,6 +186,20 @@ mod tests {
     }
 
     #[test]
+    fn a_small_frame_that_waits_does_not_hold_what_it_came_in() {
+        let mut queue = RelayQueue::default();
+        let mut block = BytesMut::zeroed(1_000_000);
+        let payload = block.split_to(10);
+        let small = DataFrame { payload, ..frame(0, 1_000) };
+        queue.push(MS(0), small, peer()).unwrap();
+        block.clear();
+        assert!(block.try_reclaim(1_000_000));
+        assert!(
+            matches!(queue.pop(MS(1), Lane::Normal, 100), Some(Next::Frame(f)) if f.payload == [0; 10][..])
+        );
+    }
+
+    #[test]
     fn what_is_too_old_or_too_big_is_not_sent() {
         let mut queue = RelayQueue::default();
         queue.push(MS(0), frame(10, 50), peer()).unwrap();

@@ -221,7 +221,7 @@ where
     F: Future<Output = Result<(), NodeGone>>,
 {
     let mut blocks = Blocks::default();
-    let mut buffer = BytesMut::new();
+    let mut buffer = BytesMut::with_capacity(BLOCK_BYTES);
     loop {
         if buffer.capacity() < READ_BYTES_MIN {
             buffer = blocks.exchange(buffer);
@@ -250,14 +250,12 @@ struct Blocks(VecDeque<BytesMut>);
 impl Blocks {
     /// An empty block for a full one.
     fn exchange(&mut self, full: BytesMut) -> BytesMut {
-        if full.capacity() > 0 || !self.0.is_empty() {
-            self.0.push_back(full);
-        }
+        self.0.push_back(full);
         let free = self.0.iter_mut().position(|block| block.try_reclaim(BLOCK_BYTES));
         if let Some(block) = free.and_then(|at| self.0.remove(at)) {
             return block;
         }
-        if self.0.len() >= BLOCKS_MAX {
+        if self.0.len() > BLOCKS_MAX {
             self.0.pop_front();
         }
         BytesMut::with_capacity(BLOCK_BYTES)
@@ -303,5 +301,46 @@ fn loss(error: &io::Error) -> LinkLoss {
         | io::ErrorKind::HostUnreachable
         | io::ErrorKind::NetworkUnreachable => LinkLoss::TimedOut,
         _ => LinkLoss::Other(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads the block full and takes what was read out of it.
+    fn fill(block: &mut BytesMut) -> BytesMut {
+        block.resize(block.capacity(), 7);
+        block.split()
+    }
+
+    #[test]
+    fn a_block_is_read_into_again_once_everything_in_it_is_done_with() {
+        let mut blocks = Blocks::default();
+        let mut block = BytesMut::with_capacity(BLOCK_BYTES);
+        let first = block.as_ptr();
+        let mut held = fill(&mut block);
+        let rest = held.split_off(100);
+        let mut block = blocks.exchange(block);
+        assert_ne!(block.as_ptr(), first);
+        drop(held);
+        let second = fill(&mut block);
+        let mut block = blocks.exchange(block);
+        assert_ne!(block.as_ptr(), first, "a part of it is still held");
+        drop(rest);
+        let third = fill(&mut block);
+        assert_eq!(blocks.exchange(block).as_ptr(), first);
+        drop((second, third));
+    }
+
+    #[test]
+    fn blocks_that_are_never_given_back_are_forgotten() {
+        let (mut blocks, mut held) = (Blocks::default(), Vec::new());
+        let mut block = BytesMut::with_capacity(BLOCK_BYTES);
+        for _ in 0..3 * BLOCKS_MAX {
+            held.push(fill(&mut block));
+            block = blocks.exchange(block);
+        }
+        assert!(blocks.0.len() <= BLOCKS_MAX);
     }
 }
