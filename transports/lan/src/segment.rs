@@ -1,15 +1,22 @@
 //! One interface: shows the node there and tells who else is.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use hedgerow_driver::Beacon;
 use mdns_sd::{Error, ResolvedService, ServiceEvent};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use crate::responder::Responder;
 use crate::seen::SegmentId;
 use crate::survey::Interface;
+
+/// After a change of addresses the beacon is shown again, the later one first: the responders here
+/// and there look for new addresses once a second, each at its own time, and whoever missed the
+/// one announcement does not ask for what it thinks it knows.
+const SHOWN_AGAIN_AFTER: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(2)];
 
 /// What is heard on a segment.
 #[derive(Debug)]
@@ -52,12 +59,21 @@ impl Segment {
     async fn follow(&mut self) -> Result<(), Error> {
         self.show().await?;
         let mut events = self.responder.browse().await?;
+        let mut again = Vec::new();
         loop {
             tokio::select! {
                 changed = self.interface.changed() => match changed {
-                    Ok(()) => self.show().await?,
+                    Ok(()) => {
+                        let now = Instant::now();
+                        again = SHOWN_AGAIN_AFTER.map(|after| now + after).to_vec();
+                        self.show().await?;
+                    }
                     Err(_) => return Ok(()),
                 },
+                () = due(again.last().copied()) => {
+                    again.pop();
+                    self.show().await?;
+                }
                 changed = self.beacon.changed() => match changed {
                     Ok(()) => self.show().await?,
                     Err(_) => return Ok(()),
@@ -88,5 +104,12 @@ impl Segment {
         let listening = self.listening.borrow_and_update().clone();
         let Some(beacon) = *self.beacon.borrow_and_update() else { return Ok(()) };
         self.responder.show(&beacon, &listening, &interface).await
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
