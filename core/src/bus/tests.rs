@@ -38,6 +38,8 @@ struct Pipe {
     bytes_per_s: Option<u64>,
     /// Larger payloads are answered with `TooBig`.
     payload_bytes_max: usize,
+    /// Those answers are altered on their way.
+    forged: bool,
     free_at: Instant,
     worst_wait: Duration,
     marks: bool,
@@ -52,6 +54,7 @@ impl Default for Pipe {
             doubled_percent: 0,
             bytes_per_s: None,
             payload_bytes_max: usize::MAX,
+            forged: false,
             free_at: Instant::EPOCH,
             worst_wait: Duration::ZERO,
             marks: false,
@@ -255,11 +258,11 @@ impl Pair {
             at = pipe.free_at + pipe.delay;
         }
         if frame.payload.len() > pipe.payload_bytes_max {
-            let limit = pipe.payload_bytes_max as u32;
-            frame.header.kind = DataKind::TooBig;
-            core::mem::swap(&mut frame.header.source, &mut frame.header.destination);
-            frame.payload = BytesMut::from(limit.to_be_bytes().as_slice());
-            self.put(at, from, frame);
+            let mut answer = crate::route::too_big(&frame, pipe.payload_bytes_max);
+            if pipe.forged {
+                answer.payload[3] ^= 1;
+            }
+            self.put(at, from, answer);
             return;
         }
         if doubled {

@@ -57,7 +57,7 @@ impl Node {
     /// Answers the source of a frame that the next link cannot carry.
     pub(super) fn refuse_too_big(&mut self, now: Instant, frame: &DataFrame, limit: usize) {
         self.counters.dropped_too_big += 1;
-        let answer = route::too_big(self.local.address(), frame, limit);
+        let answer = route::too_big(frame, limit);
         // From this node itself: no way is "back".
         self.forward(now, self.local.peer_key(), answer);
     }

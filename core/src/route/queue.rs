@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use bytes::BytesMut;
 
 use crate::crypto::hash::{self, Domain};
-use crate::id::{Address, PeerKey};
+use crate::id::PeerKey;
 use crate::limits::{FRAME_LIFETIME, HOP_LIMIT_SLACK, PATH_HOPS_MAX, PIN_BYTES_MIN};
 use crate::limits::{RELAY_MARK_AFTER, RELAY_QUEUE_BYTES_MAX};
 use crate::time::Instant;
@@ -128,9 +128,10 @@ impl RelayQueue {
     }
 }
 
-/// The answer to the source of a frame that a link cannot carry (protocol 7.3).
+/// The answer to the source of a frame that a link cannot carry (protocol 8.2). It comes as from
+/// the frame's destination: by that the source finds the session.
 #[must_use]
-pub fn too_big(own: Address, frame: &DataFrame, limit: usize) -> DataFrame {
+pub fn too_big(frame: &DataFrame, limit: usize) -> DataFrame {
     let limit = u32::try_from(limit).unwrap_or(u32::MAX).to_be_bytes();
     let header = RoutingHeader {
         kind: DataKind::TooBig,
@@ -138,7 +139,7 @@ pub fn too_big(own: Address, frame: &DataFrame, limit: usize) -> DataFrame {
         key_phase: false,
         hop_limit: PATH_HOPS_MAX + HOP_LIMIT_SLACK,
         lifetime_ms: RoutingHeader::lifetime(FRAME_LIFETIME),
-        source: own,
+        source: frame.header.destination,
         destination: frame.header.source,
         session: frame.header.session,
         packet_low: frame.header.packet_low,
@@ -151,6 +152,7 @@ pub fn too_big(own: Address, frame: &DataFrame, limit: usize) -> DataFrame {
 mod tests {
     use super::*;
     use crate::entropy::tests::Seeded;
+    use crate::id::Address;
     use crate::identity::Identity;
 
     fn frame(bytes: usize, lifetime_ms: u16) -> DataFrame {
