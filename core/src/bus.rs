@@ -52,6 +52,7 @@ use shared::Shared;
 
 use crate::allowance::Allowance;
 use crate::crypto::aead::Tag;
+use crate::crypto::hash::{self, Domain};
 use crate::entropy::Entropy;
 use crate::id::{Address, Instance, LinkId, PeerKey};
 use crate::io::Lane;
@@ -203,7 +204,7 @@ impl Bus {
             DataKind::Packet => self.handle_packet(now, lane, header, tag, payload),
             DataKind::Handshake => self.handle_handshake(now, entropy, header, tag, &payload),
             DataKind::UnknownSession => self.handle_hint(now, header),
-            DataKind::TooBig => self.handle_too_big(now, lane, header, &payload),
+            DataKind::TooBig => self.handle_too_big(now, lane, header, tag, &payload),
             DataKind::TraceAsk | DataKind::TraceTell | DataKind::Unknown(_) => {
                 self.cx.counters.frames_other_kind += 1;
             }
@@ -244,7 +245,19 @@ impl Bus {
     }
 
     /// A relay could not pass a packet on: the payload is the limit, 4 bytes.
-    fn handle_too_big(&mut self, now: Instant, lane: Lane, header: &RoutingHeader, payload: &[u8]) {
+    fn handle_too_big(
+        &mut self,
+        now: Instant,
+        lane: Lane,
+        header: &RoutingHeader,
+        tag: &Tag,
+        payload: &[u8],
+    ) {
+        // The links vouch for the tag only.
+        if *tag != hash::prefix(Domain::Payload, &[payload]) {
+            self.cx.counters.packets_broken += 1;
+            return;
+        }
         let limit = payload.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes));
         let limit = limit.and_then(|limit| usize::try_from(limit).ok());
         let (Some(&key), Some(limit)) = (self.addresses.get(&header.source), limit) else { return };

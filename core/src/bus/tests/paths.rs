@@ -130,6 +130,17 @@ fn a_relay_that_says_too_big_is_believed_and_lies_do_no_harm() {
 }
 
 #[test]
+fn an_answer_too_big_that_was_altered_on_its_way_is_dropped() {
+    let mut pair = Pair::new(8);
+    pair.set_paths(Some(path(0, 16_384)));
+    (pair.pipes[0].payload_bytes_max, pair.pipes[0].forged) = (2_000, true);
+    pair.send(0, alloc::vec![1; 500_000]);
+    pair.run_until(5 * SECOND, |_| false);
+    let counters = pair.ends[0].counters();
+    assert!(counters.too_big == 0 && counters.packets_broken > 0, "{counters:?}");
+}
+
+#[test]
 fn a_slow_path_is_used_without_a_queue_of_seconds() {
     for marks in [false, true] {
         let mut pair = Pair::new(9);
