@@ -154,10 +154,14 @@ impl Bus {
         self.refresh(now, key);
     }
 
-    /// A peer's profile says that its Noise static key is a separate one.
-    pub fn handle_static_key(&mut self, peer: PeerKey, key: [u8; 32]) {
+    /// The separate Noise static key that a peer's profile tells; `None`: it tells none. Kept while
+    /// there is a path to the peer or a session with it.
+    pub fn handle_static_key(&mut self, peer: PeerKey, key: Option<[u8; 32]>) {
+        if key.is_none() && !self.peers.contains_key(&peer) {
+            return;
+        }
         if let Some(peer) = Self::peer(&mut self.peers, &mut self.addresses, peer) {
-            peer.static_key = Some(key);
+            peer.static_key = key;
         }
     }
 

@@ -128,6 +128,14 @@ impl StaticBinding {
     pub(crate) fn static_key(&self, peer: &PeerKey) -> Option<[u8; 32]> {
         match self {
             Self::Converted => Some(peer.noise_static()),
+            Self::Separate { .. } => self.separate_key(peer),
+        }
+    }
+
+    /// The key that is not the converted one, if there is one and the binding holds.
+    pub(crate) fn separate_key(&self, peer: &PeerKey) -> Option<[u8; 32]> {
+        match self {
+            Self::Converted => None,
             Self::Separate { key, signature_r, signature_s } => {
                 let mut signature = [0; sign::SIGNATURE_BYTES];
                 let halves = signature_r.iter().chain(signature_s);
@@ -171,5 +179,6 @@ mod tests {
         };
         assert_eq!(binding.static_key(&mine.peer_key()), Some(key));
         assert_eq!(binding.static_key(&other.peer_key()), None);
+        assert_eq!(StaticBinding::Converted.separate_key(&mine.peer_key()), None);
     }
 }

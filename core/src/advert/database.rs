@@ -35,6 +35,8 @@ pub struct Database {
 struct Peer {
     records: BTreeMap<(AdvertKind, u64), Record>,
     profile: Option<Profile>,
+    /// The Noise static key that the profile binds to the peer key beside the converted one.
+    separate_key: Option<[u8; 32]>,
     adjacency: Option<Adjacency>,
     /// When the owner was last reachable, as far as anybody knows.
     reachable_at: Instant,
@@ -245,7 +247,12 @@ impl Database {
     fn insert(&mut self, now: Instant, owner: PeerKey, advert: SignedAdvert, age: Age) {
         let peer = self.peers.entry(owner).or_default();
         match advert.head.kind {
-            AdvertKind::Profile => peer.profile = Profile::decode(&advert.body),
+            AdvertKind::Profile => {
+                peer.profile = Profile::decode(&advert.body);
+                let binding = peer.profile.as_ref().map(|profile| &profile.binding);
+                // Checked once: routes are computed often.
+                peer.separate_key = binding.and_then(|binding| binding.separate_key(&owner));
+            }
             AdvertKind::Adjacency => peer.adjacency = Adjacency::decode(&advert.body),
             AdvertKind::Unknown(_) => {}
         }
@@ -297,6 +304,12 @@ impl Database {
     #[must_use]
     pub fn profile(&self, peer: &PeerKey) -> Option<&Profile> {
         self.peers.get(peer)?.profile.as_ref()
+    }
+
+    /// The Noise static key that a peer's newest profile binds to it beside the converted one.
+    #[must_use]
+    pub fn separate_key(&self, peer: &PeerKey) -> Option<[u8; 32]> {
+        self.peers.get(peer)?.separate_key
     }
 
     /// A peer's newest adjacency.
@@ -411,10 +424,12 @@ impl Database {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::hash::Domain;
     use crate::entropy::tests::Seeded;
     use crate::id::Instance;
-    use crate::identity::Identity;
-    use crate::wire::advert::AdvertHead;
+    use crate::identity::{Identity, StaticBinding};
+    use crate::wire::advert::{Abilities, AdvertHead};
+    use crate::wire::handshake::Versions;
 
     struct Owner {
         identity: Identity,
@@ -601,6 +616,35 @@ mod tests {
         assert_eq!(database.adjacency(&id.owner), None);
         copy.signed_age_s = 4 * 3_600;
         assert_eq!(database.offer(later, from(7), copy), Offer::Refused(Refusal::Expired));
+    }
+
+    #[test]
+    fn the_newest_profile_tells_the_separate_key_if_its_owner_signed_it() {
+        let (mut database, owner, other) = (database(), Owner::new(2), Owner::new(3));
+        let key = [42; 32];
+        let bound = |by: &Owner| {
+            let signature = by.identity.sign(Domain::BindingSignature, &[&key]);
+            let (signature_r, signature_s) = signature.split_first_chunk().unwrap();
+            let signature_s = signature_s.try_into().unwrap();
+            StaticBinding::Separate { key, signature_r: *signature_r, signature_s }
+        };
+        let bindings = [bound(&owner), bound(&other), bound(&owner), StaticBinding::Converted];
+        let told = [Some(key), None, Some(key), None];
+        for (sequence, (binding, told)) in (1..).zip(bindings.into_iter().zip(told)) {
+            let profile = Profile {
+                binding,
+                versions: Versions::OURS,
+                abilities: Abilities(Abilities::CHACHA20_POLY1305),
+                device_name: "n".into(),
+                os: 0,
+                sdk_version: "1".into(),
+                metadata_hash: [0; 32],
+                metadata_bytes: 0,
+            };
+            let advert = owner.advert(AdvertKind::Profile, 1, sequence, &profile.encode());
+            assert!(matches!(database.offer(NOW, from(7), advert), Offer::Taken(_)));
+            assert_eq!(database.separate_key(&owner.identity.peer_key()), told);
+        }
     }
 
     #[test]

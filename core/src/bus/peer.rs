@@ -145,6 +145,5 @@ impl Peer {
             && self.session.is_none()
             && self.initiation.is_none()
             && self.answers.is_empty()
-            && self.static_key.is_none()
     }
 }

@@ -123,10 +123,7 @@ impl Node {
             .filter_map(|(peer, route)| Some((*peer, self.path(route)?)))
             .collect();
         for (peer, path) in paths {
-            let binding = self.database.profile(&peer).map(|profile| &profile.binding);
-            if let Some(key) = binding.and_then(|binding| binding.static_key(&peer)) {
-                self.bus.handle_static_key(peer, key);
-            }
+            self.bus.handle_static_key(peer, self.database.separate_key(&peer));
             self.tell_path(now, peer, path);
         }
         self.refresh_presence(now);

@@ -193,6 +193,22 @@ fn peers_on_one_link_take_turns() {
 }
 
 #[test]
+fn peers_that_left_take_no_room() {
+    let mut entropy = Seeded(13);
+    let own = Identity::generate(&mut entropy);
+    let mut bus = Bus::new(local(&own, 1), BusConfig::default());
+    let now = Instant::from_millis(1);
+    for _ in 0..4 {
+        let other = Identity::generate(&mut entropy).peer_key();
+        bus.handle_static_key(other, Some([1; 32]));
+        bus.handle_path(now, other, Some(path(0, 1_280)));
+        assert_eq!(bus.peers.len(), 1);
+        bus.handle_path(now, other, None);
+        assert!(bus.peers.is_empty() && bus.addresses.is_empty());
+    }
+}
+
+#[test]
 fn a_blocked_link_does_not_make_the_host_spin() {
     let mut pair = Pair::new(12);
     pair.send(0, "x");
