@@ -347,14 +347,17 @@ impl Transport {
             .map(|(_, endpoint, _)| endpoint.clone())
     }
 
-    /// Other endpoints of the same peer wait a moment: the first one mostly succeeds.
+    /// Other endpoints of the same peer wait a moment: the first one mostly succeeds. One that
+    /// failed waits no longer than that after its back-off, else endpoints that strangers make up
+    /// could put it off for ever.
     fn stagger(&mut self, address: Option<Address>, until: Instant) {
         for candidate in self.candidates.values_mut() {
             if address.is_some()
                 && candidate.address == address
                 && let Phase::Idle { next_at } = &mut candidate.phase
             {
-                *next_at = (*next_at).max(until);
+                let latest = candidate.backed_off.map_or(until, |at| at + STAGGER);
+                *next_at = (*next_at).max(until.min(latest));
             }
         }
     }

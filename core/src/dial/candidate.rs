@@ -19,6 +19,8 @@ pub(super) struct Candidate {
     /// Its place among the sightings: a driver tells the most promising endpoint of a peer first.
     pub(super) order: u64,
     pub(super) failures: u32,
+    /// When the back-off after its last failure is over.
+    pub(super) backed_off: Option<Instant>,
     pub(super) phase: Phase,
     /// While dialling: since when, and when to give up.
     pub(super) dialled_at: Instant,
@@ -53,6 +55,7 @@ impl Candidate {
             configured,
             order,
             failures: 0,
+            backed_off: None,
             phase: Phase::Idle { next_at },
             dialled_at: next_at,
             deadline: next_at,
@@ -83,7 +86,7 @@ impl Candidate {
         if address.is_some() && address != self.address {
             self.address = address;
             self.peer = None;
-            self.failures = 0;
+            (self.failures, self.backed_off) = (0, None);
             if let Phase::Idle { next_at } = &mut self.phase {
                 *next_at = (*next_at).min(now);
             }
@@ -110,6 +113,7 @@ impl Candidate {
                 return;
             }
         };
+        self.backed_off = Some(now + wait);
         self.phase = Phase::Idle { next_at: now + wait };
     }
 

@@ -271,3 +271,24 @@ fn both_ends_keep_the_same_of_two_links() {
     assert!(keeps_first(&standing(low, 1), &standing(low, 2)));
     assert!(!keeps_first(&standing(low, 2), &standing(low, 1)));
 }
+
+#[test]
+fn endpoints_that_strangers_make_up_do_not_keep_the_true_one_from_its_turn() {
+    let mut bench = Bench::new([1; 8]);
+    bench.sight(0, "true", Some([9; 8]));
+    assert_eq!(bench.poll(0), [dial(0, "true")]);
+    bench.dialer.handle_dial_failed(MS(0), &mut bench.entropy, LAN, DialId(0));
+    let mut again = None;
+    let mut next = 1;
+    for ms in (0..20_000).step_by(50) {
+        bench.sight(ms, &alloc::format!("made up {ms}"), Some([9; 8]));
+        for order in bench.poll(ms) {
+            let DialOrder::Dial(_, dial, endpoint) = order else { panic!("{order:?}") };
+            assert_eq!(dial, DialId(next));
+            next += 1;
+            again = again.or((endpoint.as_str() == "true").then_some(ms));
+            bench.dialer.handle_dial_failed(MS(ms), &mut bench.entropy, LAN, dial);
+        }
+    }
+    assert!(again.is_some_and(|ms| ms < 1_000), "{again:?}");
+}
