@@ -25,7 +25,7 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 const GLARE_TRIES: u32 = 3;
 
 impl Bus {
-    fn header(
+    pub(super) fn header(
         &self,
         kind: DataKind,
         to: &PeerKey,
@@ -189,6 +189,13 @@ impl Bus {
             return None;
         }
         let hello = initiation.read(payload, tag).ok()?;
+        // A session that another one takes the place of leaves two events behind, unasked.
+        let replaces = peer.session.as_ref().is_some_and(|s| s.keys.is_some() && !s.fits(&hello));
+        if replaces && self.cx.events.len() >= EVENTS_MAX {
+            peer.forget_initiation(&mut self.indices);
+            self.cx.counters.sessions_refused += 1;
+            return None;
+        }
         let initiation = peer.initiation.take()?;
         let sample = (initiation.tries == 1).then(|| now.since(initiation.sent_at));
         let keys = initiation.finish(now, &self.cx.local, &key, &hello);

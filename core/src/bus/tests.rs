@@ -74,6 +74,8 @@ struct Pair {
     flight: BTreeMap<(Instant, u64), (usize, DataFrame)>,
     frames: u64,
     events: [Vec<BusEvent>; 2],
+    /// Whether the application takes events as they come.
+    hears: [bool; 2],
     /// Whether the application takes single messages as they come.
     reads: [bool; 2],
     got: [Vec<IncomingMessage>; 2],
@@ -135,6 +137,7 @@ impl Pair {
             flight: BTreeMap::new(),
             frames: 0,
             events: [Vec::new(), Vec::new()],
+            hears: [true; 2],
             reads: [true; 2],
             got: [Vec::new(), Vec::new()],
             recorded: None,
@@ -283,7 +286,9 @@ impl Pair {
 
     fn collect(&mut self) {
         for end in 0..2 {
-            while let Some(event) = self.ends[end].poll_event() {
+            while self.hears[end]
+                && let Some(event) = self.ends[end].poll_event()
+            {
                 self.events[end].push(event);
             }
             while self.reads[end]

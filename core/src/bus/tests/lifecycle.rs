@@ -232,6 +232,35 @@ fn an_idle_session_learns_of_a_restart_from_the_mesh() {
 }
 
 #[test]
+fn a_peer_that_restarts_again_and_again_does_not_pile_up_events() {
+    let mut pair = Pair::new(10);
+    pair.send(0, "x");
+    pair.run(SECOND);
+    pair.hears[0] = false;
+    for _ in 0..crate::limits::EVENTS_MAX {
+        pair.ends[0].cx.events.push(BusEvent::MessagesReadable);
+    }
+    for instance in 7..12 {
+        pair.restart(1, instance);
+        let (now, other) = (pair.now, pair.keys[1]);
+        pair.ends[0].handle_instance(now, other, Instance::from_bytes([instance; 8]));
+        pair.run(3 * SECOND);
+    }
+    assert_eq!(pair.ends[0].cx.events.len(), crate::limits::EVENTS_MAX);
+    assert!(pair.ends[0].counters().sessions_refused > 0);
+    // Once they are read, all goes on.
+    pair.hears[0] = true;
+    let id = pair.send(0, "y");
+    pair.run(10 * SECOND);
+    assert!(matches!(
+        pair.outcome(0, id),
+        Some(Outcome::NotDelivered(FailReason::PeerRestarted) | Outcome::Unknown(_))
+    ));
+    let id = pair.send(0, "z");
+    assert!(pair.run_until(5 * SECOND, |pair| is_delivered(pair.outcome(0, id))));
+}
+
+#[test]
 fn a_verdict_on_a_message_of_an_ended_session_touches_no_other() {
     let mut pair = Pair::new(10);
     pair.reads[1] = false;
