@@ -175,5 +175,8 @@ pub const UNRELIABLE_PARTIAL_MAX: usize = 64;
 pub const UNRELIABLE_WAITING_MAX: usize = 4_096;
 /// Pings of a node that are under way, or whose outcome is unread: people and probes send a few.
 pub const PINGS_MAX: usize = 64;
+/// Refusals of a peer's offers that wait on a lane. Who offers more than this and takes no answer
+/// is not told; an honest opener gives up by itself.
+pub const STREAM_REFUSALS_MAX: usize = 1_024;
 /// Ranges of stream numbers that a peer may leave gaps between.
 pub const STREAM_NUMBER_GAPS_MAX: usize = 1_024;

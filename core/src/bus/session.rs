@@ -26,7 +26,7 @@ use super::shared::Shared;
 use super::stream::{Name, Phase, Stream};
 use crate::id::PeerKey;
 use crate::io::Lane;
-use crate::limits::{ACK_DELAY_MAX, OLD_KEYS_KEPT, PAYLOAD_BYTES_MIN};
+use crate::limits::{ACK_DELAY_MAX, OLD_KEYS_KEPT, PAYLOAD_BYTES_MIN, STREAM_REFUSALS_MAX};
 use crate::time::{Duration, Instant, earliest};
 
 /// What one lane of a session keeps.
@@ -333,7 +333,9 @@ impl Session {
                 .streams
                 .get(&name(0))
                 .is_some_and(|stream| stream.settled.is_rejection_due(sequence)),
-            Control::Refuse(..) | Control::Reset(..) => true,
+            // A peer can bring these about without end.
+            Control::Refuse(..) => self.lanes[at(lane)].control.len() < STREAM_REFUSALS_MAX,
+            Control::Reset(..) => true,
         };
         if wanted {
             self.lanes[at(lane)].control.push_back(control);

@@ -229,3 +229,32 @@ fn the_end_of_an_unreliable_stream_comes_after_its_messages() {
     }
     assert_eq!(got, 20);
 }
+
+#[test]
+fn refusals_of_offers_do_not_pile_up() {
+    let mut pair = Pair::new(15);
+    pair.send(0, "x");
+    pair.run(SECOND);
+    let (now, peer) = (pair.now, pair.keys[0]);
+    let bus = &mut pair.ends[1];
+    bus.cx.config.streams_per_peer_max = 0;
+    let header = bus.header(DataKind::Packet, &peer, None, 0);
+    let arrival = Arrival { now, lane: Lane::Normal, header: &header, tag: &[0; 16], hops: 1 };
+    for number in 1..=10_000 {
+        let mut packet = BytesMut::new();
+        let (topic, args) = (Bytes::new(), Bytes::new());
+        let (stream, reliability) = (2 * number, Reliability::Reliable);
+        frame::Frame::Open { stream, reliability, topic, args }.encode(&mut packet);
+        let session = bus.peers.get_mut(&peer).unwrap().session.as_mut().unwrap();
+        let verdict = session.handle_opened(&mut bus.cx, &arrival, 0, packet.freeze());
+        assert_eq!(verdict, Verdict::GoesOn);
+    }
+    assert_eq!(bus.counters().streams_refused, 10_000);
+    let before = bus.counters().packets_sent;
+    bus.refresh(now, peer);
+    pair.run(5 * SECOND);
+    let sent = pair.ends[1].counters().packets_sent - before;
+    assert!(sent < 10, "{sent} packets");
+    let id = pair.send(1, "y");
+    assert!(pair.run_until(SECOND, |pair| is_delivered(pair.outcome(1, id))));
+}
