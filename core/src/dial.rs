@@ -82,6 +82,11 @@ impl Dialer {
         self.transports.insert(transport, entry);
     }
 
+    /// Forgets a transport and all that was to be dialled there.
+    pub fn remove_transport(&mut self, transport: TransportId) {
+        self.transports.remove(&transport);
+    }
+
     /// A driver saw somebody, or has an endpoint that a person configured. Beacons of other
     /// networks and of this node are passed over.
     pub fn handle_sighting(

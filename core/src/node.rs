@@ -30,7 +30,7 @@ use crate::entropy::Entropy;
 use crate::event::{Event, Output};
 use crate::id::{LinkId, PeerKey, TransportId};
 use crate::identity::StaticBinding;
-use crate::io::{Beacon, Input, TransportCommand, TransportEvent, TransportProfile};
+use crate::io::{Beacon, Input, LinkLoss, TransportCommand, TransportEvent, TransportProfile};
 use crate::limits::{DEVICE_NAME_BYTES_MAX, EVENTS_MAX};
 use crate::local::Local;
 use crate::presence::{Bodies, Presence, body_hash};
@@ -168,6 +168,19 @@ impl Node {
         self.outputs.command(transport, TransportCommand::Advertise(beacon));
     }
 
+    /// Lets go of a transport whose driver has ended: its links are lost, and nothing is dialled
+    /// there any more. What its driver still says is passed over.
+    pub fn remove_transport(&mut self, now: Instant, transport: TransportId) {
+        self.transports.remove(&transport);
+        self.dialer.remove_transport(transport);
+        let links: alloc::vec::Vec<LinkId> =
+            self.links.keys().filter(|link| link.transport == transport).copied().collect();
+        for link in links {
+            self.on_link_lost(now, link, LinkLoss::Shutdown);
+        }
+        self.settle(now);
+    }
+
     /// Takes something that happened.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
@@ -197,13 +210,7 @@ impl Node {
                     self.on_link_events(now, link);
                 }
             }
-            TransportEvent::LinkDown { link, reason } => {
-                if let Some(entry) = self.links.get_mut(&link) {
-                    entry.lost = true;
-                    entry.link.handle_loss(reason);
-                    self.on_link_events(now, link);
-                }
-            }
+            TransportEvent::LinkDown { link, reason } => self.on_link_lost(now, link, reason),
             TransportEvent::Condition(condition) => {
                 self.outputs.event(Event::Transport(transport, condition));
             }

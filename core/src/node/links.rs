@@ -10,7 +10,7 @@ use crate::crypto::noise::Role;
 use crate::dial::{Candidacy, DialOrder, Failure, Standing, keeps_first};
 use crate::event::Event;
 use crate::id::{LinkId, PeerKey, TransportId};
-use crate::io::{Endpoint, LinkOrigin, LinkUp, TransportCommand};
+use crate::io::{Endpoint, LinkLoss, LinkOrigin, LinkUp, TransportCommand};
 use crate::limits::{DIAL_BACKOFF_MAX, HANDSHAKES_PENDING_MAX, PEERS_MAX};
 use crate::link::{Established, HandshakeFailure, Link, LinkEnd, LinkEvent, LinkState};
 use crate::time::{Duration, Instant};
@@ -56,6 +56,15 @@ impl Node {
             lost: false,
         };
         self.links.insert(up.link, entry);
+    }
+
+    /// A driver has lost a link, or is lost itself.
+    pub(super) fn on_link_lost(&mut self, now: Instant, link: LinkId, reason: LinkLoss) {
+        if let Some(entry) = self.links.get_mut(&link) {
+            entry.lost = true;
+            entry.link.handle_loss(reason);
+            self.on_link_events(now, link);
+        }
     }
 
     /// When too many accepted links have not shown who is there: closes the oldest one of the

@@ -31,6 +31,7 @@ mod adverts;
 mod crowd;
 mod doubt;
 mod overflow;
+mod removed;
 
 const WIRE: TransportId = TransportId(0);
 const DELAY: Duration = Duration::from_millis(5);
