@@ -210,6 +210,10 @@ impl Runtime {
     }
 
     fn on_report(&mut self, transport: TransportId, report: Report) {
+        if !self.drivers.is_running(transport) {
+            // Said before its driver ended: its links are gone, and it stays dead.
+            return;
+        }
         let now = self.clock.now();
         let event = match report {
             Report::Event(event) => event,
@@ -277,15 +281,8 @@ impl Runtime {
         };
         tracing::warn!(transport = transport.0, detail, "transport is dead, the node goes on");
         self.set_condition(transport, Condition::new(ConditionState::Dead, detail));
-        let now = self.clock.now();
-        let links: Vec<LinkId> =
-            self.senders.keys().filter(|link| link.transport == transport).copied().collect();
-        for link in links {
-            self.senders.remove(&link);
-            let reason = hedgerow_core::io::LinkLoss::Shutdown;
-            let event = TransportEvent::LinkDown { link, reason };
-            self.node.handle_input(now, Input::Transport { transport, event });
-        }
+        self.senders.retain(|link, _| link.transport != transport);
+        self.node.remove_transport(self.clock.now(), transport);
     }
 
     fn set_condition(&mut self, transport: TransportId, condition: Condition) {

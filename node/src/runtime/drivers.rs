@@ -77,6 +77,11 @@ impl Drivers {
         running.map_or_else(|| ConnectionType::other("unknown"), |running| running.kind.clone())
     }
 
+    /// Whether a transport's driver takes commands: it has not ended, and the node neither.
+    pub(super) fn is_running(&self, transport: TransportId) -> bool {
+        self.running.get(&transport).is_some_and(|running| running.commands.is_some())
+    }
+
     pub(super) fn set_condition(&mut self, transport: TransportId, condition: Condition) {
         if let Some(running) = self.running.get_mut(&transport) {
             running.condition = condition;
