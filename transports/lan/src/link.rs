@@ -142,6 +142,10 @@ impl Drop for Open {
 struct End(watch::Receiver<Option<LinkLoss>>);
 
 impl End {
+    async fn asked(&mut self) {
+        let _ = self.0.wait_for(Option::is_some).await;
+    }
+
     async fn shutting_down(&mut self) {
         // An error says that the table is gone, and the driver with it.
         let _ = self.0.wait_for(|end| *end == Some(LinkLoss::Shutdown)).await;
@@ -262,7 +266,7 @@ impl Blocks {
     }
 }
 
-/// Writes what the node gives, until it closes the link or the driver shuts down.
+/// Writes what the node gives until the link is to end, and then what was taken before that.
 async fn write(
     writer: &mut (impl AsyncWriteExt + Unpin),
     mut outgoing: Outgoing,
@@ -271,19 +275,21 @@ async fn write(
     let mut wrote = Wrote::Nothing;
     loop {
         let chunk = tokio::select! {
-            // What was taken goes out first.
+            // A node that never stops must not hold up the end.
             biased;
+            () = end.asked() => break,
             chunk = outgoing.next() => chunk,
-            () = end.shutting_down() => None,
         };
-        match chunk {
-            Some(chunk) => {
-                wrote = Wrote::Something;
-                writer.write_all(&chunk).await?;
-            }
-            None => return Ok(wrote),
-        }
+        let Some(chunk) = chunk else { return Ok(wrote) };
+        wrote = Wrote::Something;
+        writer.write_all(&chunk).await?;
     }
+    outgoing.close();
+    while let Some(chunk) = outgoing.next().await {
+        wrote = Wrote::Something;
+        writer.write_all(&chunk).await?;
+    }
+    Ok(wrote)
 }
 
 /// Throws away what still comes in, until the other end has closed as well.

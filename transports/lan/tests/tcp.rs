@@ -85,6 +85,21 @@ async fn a_close_writes_what_was_taken_even_while_the_other_end_is_sending() {
     assert!(here.shut_down().await.is_empty(), "closed once");
 }
 
+#[tokio::test]
+async fn a_close_takes_nothing_more_from_a_node_that_keeps_its_sender() {
+    let [(mut here, here_up, here_sender), (mut there, there_up, there_sender)] = pair().await;
+    let last = pattern(6, 512 * 1024);
+    assert_eq!(fill(&here_sender, &mut last.clone()), last.len(), "two chunks fit");
+    here.command(TransportCommand::Close(here_up.link)).await;
+
+    let received = there.exchange(there_up.link, &there_sender, &Bytes::new(), last.len()).await;
+    assert!(received == last, "{} bytes of {} arrived", received.len(), last.len());
+    let down = timeout(Duration::from_secs(3), here.link_down()).await;
+    assert_eq!(down, Ok((here_up.link, LinkLoss::Closed)));
+    assert!(here_sender.try_reserve().is_none(), "it takes nothing more");
+    assert_eq!(there.link_down().await, (there_up.link, LinkLoss::ClosedByRemote));
+}
+
 /// Closing a socket with unread bytes resets it, and what it was still sending is lost.
 #[tokio::test]
 async fn a_close_does_not_cut_off_an_end_that_keeps_sending() {
