@@ -301,6 +301,47 @@ async fn a_sender_waits_for_a_reader_that_sleeps() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sender_that_does_not_wait_is_told_when_there_is_no_credit_and_when_it_is_over() {
+    let (_medium, nodes) = line(Shape::lan(), &["a", "b"]).await;
+    let mut acceptor = nodes[1].bus().listen("t").await.unwrap();
+    let opening = nodes[0].bus();
+    let opening = opening.open_stream(nodes[1].peer_key(), "t", Reliability::Reliable);
+    let accepting = async { acceptor.next().await.unwrap().accept().await.unwrap() };
+    let (stream, mut far) = tokio::join!(opening, accepting);
+    let mut stream = stream.unwrap();
+    let limit = stream.max_message_size();
+    let too_large = stream.try_send(vec![0; limit + 1]);
+    assert_eq!(too_large, Err(StreamError::TooLarge { limit }));
+
+    let message = bytes::Bytes::from(vec![1; 60_000]);
+    let mut sent = 0;
+    // What is refused is refused while nobody reads, and what was sent in between is numbered.
+    for _ in 0..3 {
+        let refused = loop {
+            match stream.try_send(message.clone()) {
+                Ok(number) => {
+                    sent += 1;
+                    assert_eq!(number, sent);
+                }
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(refused, StreamError::Blocked);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+    assert!((17..500).contains(&sent), "{sent} messages of 60 kB were taken with nobody reading");
+    for _ in 0..sent {
+        assert_eq!(far.next().await, Ok(Some(message.clone())));
+    }
+    assert_eq!(stream.try_send("there is room again"), Ok(sent + 1));
+    assert_eq!(far.next().await, Ok(Some("there is room again".into())));
+    stream.finish().await.unwrap();
+    assert_eq!(stream.try_send("x"), Err(StreamError::Finished));
+    nodes[0].shutdown().await;
+    assert_eq!(stream.try_send("x"), Err(StreamError::MeshClosed(MeshClosed)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn observers_see_the_graph_at_once_and_survive_their_own_panic() {
     let medium = Medium::new();
     medium.connect("a", "b", Shape::lan()).unwrap();

@@ -212,8 +212,9 @@ pub enum StreamError {
         /// The largest size, in bytes.
         limit: usize,
     },
-    /// There is no credit now (`try_send` only).
-    #[error("the other side does not take more now")]
+    /// The other side gives no credit, and no more may wait for it
+    /// ([`super::StreamSender::try_send`] only).
+    #[error("the other side does not take more now; wait with send, or try again later")]
     Blocked,
     /// This side has finished.
     #[error("this side has finished the stream")]

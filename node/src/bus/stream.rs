@@ -96,6 +96,14 @@ impl Stream {
         self.sender.send(data).await
     }
 
+    /// [`StreamSender::try_send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_send(&mut self, data: impl Into<Bytes>) -> Result<u64, StreamError> {
+        self.sender.try_send(data)
+    }
+
     /// [`StreamReceiver::next`].
     ///
     /// # Errors
@@ -160,35 +168,66 @@ impl StreamSender {
     /// Sends a message; waits while the other side gives no credit. Returns its number on this
     /// stream, from 1.
     ///
+    /// Up to 1 MiB may wait in this node; [`StreamSender::wait_acked`] says what has arrived.
+    ///
     /// # Errors
     /// [`StreamError`]; the message was not sent then.
     ///
     /// # Cancel safety
     /// A future that is dropped while it waits sends nothing.
     pub async fn send(&mut self, data: impl Into<Bytes>) -> Result<u64, StreamError> {
-        let (open, data) = (&self.open, data.into());
-        let limit = open.opened.message_bytes_max;
+        let data = data.into();
+        // Most messages find room: no need to be told of the node's end.
+        if self.admits(&data)? {
+            return Ok(self.count());
+        }
+        let (open, tell) = (&self.open, || self.open.shared.note_sending(self.open.opened.id));
+        let sent = tokio::select! {
+            biased;
+            sent = open.opened.state.send(data, tell) => sent,
+            () = open.shared.ended.cancelled() => return Err(MeshClosed.into()),
+        };
+        sent.map_err(|why| self.not_sent(why))?;
+        Ok(self.count())
+    }
+
+    /// As [`StreamSender::send`], without waiting.
+    ///
+    /// # Errors
+    /// [`StreamError::Blocked`] where `send` would wait, or as there; the message was not sent
+    /// then. To have it back, give a clone: [`Bytes`] are shared, not copied.
+    pub fn try_send(&mut self, data: impl Into<Bytes>) -> Result<u64, StreamError> {
+        if self.admits(&data.into())? {
+            Ok(self.count())
+        } else if self.open.shared.ended.is_cancelled() {
+            Err(MeshClosed.into())
+        } else {
+            Err(StreamError::Blocked)
+        }
+    }
+
+    /// Leaves a message for the node; false when there is no room.
+    fn admits(&self, data: &Bytes) -> Result<bool, StreamError> {
+        let Open { shared, opened, .. } = &*self.open;
+        let limit = opened.message_bytes_max;
         if data.len() > limit {
             return Err(StreamError::TooLarge { limit });
         }
-        let tell = || open.shared.note_sending(open.opened.id);
-        // Most messages find room: no need to be told of the node's end.
-        let sent = match open.opened.state.try_send(&data, &tell) {
-            Ok(false) => tokio::select! {
-                biased;
-                sent = open.opened.state.send(data, tell) => sent,
-                () = open.shared.ended.cancelled() => return Err(MeshClosed.into()),
-            },
-            sent => sent.map(|_| ()),
-        };
-        match sent {
-            Ok(()) => {
-                self.sent += 1;
-                Ok(self.sent)
-            }
-            Err(_) if open.shared.ended.is_cancelled() => Err(MeshClosed.into()),
-            Err(NotSent::Finished) => Err(StreamError::Finished),
-            Err(NotSent::Ended(end)) => Err(StreamError::Ended(end)),
+        let tell = || shared.note_sending(opened.id);
+        opened.state.try_send(data, &tell).map_err(|why| self.not_sent(why))
+    }
+
+    /// The number of the message that was sent just now.
+    fn count(&mut self) -> u64 {
+        self.sent += 1;
+        self.sent
+    }
+
+    fn not_sent(&self, why: NotSent) -> StreamError {
+        match why {
+            _ if self.open.shared.ended.is_cancelled() => MeshClosed.into(),
+            NotSent::Finished => StreamError::Finished,
+            NotSent::Ended(end) => StreamError::Ended(end),
         }
     }
 
