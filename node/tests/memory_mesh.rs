@@ -342,6 +342,21 @@ async fn a_sender_that_does_not_wait_is_told_when_there_is_no_credit_and_when_it
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_waits_for_acknowledgements_on_a_stream_that_has_none() {
+    let (_medium, nodes) = line(Shape::lan(), &["a", "b"]).await;
+    let mut acceptor = nodes[1].bus().listen("t").await.unwrap();
+    let opening = nodes[0].bus();
+    let opening = opening.open_stream(nodes[1].peer_key(), "t", Reliability::Unreliable);
+    let accepting = async { acceptor.next().await.unwrap().accept().await.unwrap() };
+    let (stream, mut far) = tokio::join!(opening, accepting);
+    let mut stream = stream.unwrap();
+    stream.send("x").await.unwrap();
+    assert_eq!(far.next().await, Ok(Some("x".into())));
+    let waited = tokio::time::timeout(SOON, stream.wait_acked()).await;
+    assert_eq!(waited, Ok(Err(StreamError::Unreliable)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn observers_see_the_graph_at_once_and_survive_their_own_panic() {
     let medium = Medium::new();
     medium.connect("a", "b", Shape::lan()).unwrap();

@@ -216,6 +216,10 @@ pub enum StreamError {
     /// ([`super::StreamSender::try_send`] only).
     #[error("the other side does not take more now; wait with send, or try again later")]
     Blocked,
+    /// The messages of an unreliable stream are not acknowledged
+    /// ([`super::StreamSender::wait_acked`] only).
+    #[error("nothing is acknowledged on an unreliable stream; do not wait for it")]
+    Unreliable,
     /// This side has finished.
     #[error("this side has finished the stream")]
     Finished,

@@ -246,11 +246,15 @@ impl StreamSender {
     /// Waits until everything sent so far is in the other application's queue.
     ///
     /// # Errors
-    /// [`StreamError::Ended`] when the stream ended before.
+    /// [`StreamError::Ended`] when the stream ended before; [`StreamError::Unreliable`] on an
+    /// unreliable stream, of which nothing is acknowledged.
     ///
     /// # Cancel safety
     /// Safe: nothing changes.
     pub async fn wait_acked(&self) -> Result<(), StreamError> {
+        if self.open.opened.reliability == Reliability::Unreliable {
+            return Err(StreamError::Unreliable);
+        }
         tokio::select! {
             biased;
             acked = self.open.opened.state.wait_acked(self.sent) => {
@@ -260,7 +264,8 @@ impl StreamSender {
         }
     }
 
-    /// The number up to which all messages are in the other application's queue.
+    /// The number up to which all messages are in the other application's queue; 0 on an
+    /// unreliable stream.
     #[must_use]
     pub fn acked(&self) -> u64 {
         self.open.opened.state.acked()
