@@ -83,6 +83,15 @@ impl Bus {
         self.refresh(now, peer);
         Ok(id)
     }
+
+    /// Nobody waits for a ping's outcome any more: unless it is there already, it is not told.
+    pub fn cancel_ping(&mut self, now: Instant, peer: PeerKey, id: PingId) {
+        let session = self.peers.get_mut(&peer).and_then(|peer| peer.session.as_mut());
+        if session.is_some_and(|session| session.pings.open.remove(&id).is_some()) {
+            self.cx.events.pings_owed -= 1;
+            self.refresh(now, peer);
+        }
+    }
 }
 
 impl Session {

@@ -1,6 +1,7 @@
 //! Pings: what they measure, and what they say when there is nothing to measure.
 
 use super::*;
+use crate::limits::PINGS_MAX;
 
 impl Pair {
     fn ping(&mut self, from: usize, give_up: Duration) -> PingId {
@@ -108,7 +109,7 @@ fn a_ping_without_an_answer_gives_up_in_time_and_says_why() {
 #[test]
 fn pings_are_bounded_until_their_outcomes_are_read() {
     let mut pair = Pair::new(5);
-    let limit = crate::limits::PINGS_MAX;
+    let limit = PINGS_MAX;
     for _ in 0..limit {
         pair.ping(0, SECOND);
     }
@@ -119,4 +120,31 @@ fn pings_are_bounded_until_their_outcomes_are_read() {
     let pongs = pair.events[0].iter().filter(|event| matches!(event, BusEvent::Pong { .. }));
     assert_eq!(pongs.count(), limit);
     pair.ping(0, SECOND);
+}
+
+#[test]
+fn a_cancelled_ping_makes_room_and_has_no_outcome() {
+    let mut pair = Pair::new(7);
+    let to = pair.keys[1];
+    let ids: Vec<PingId> = (0..PINGS_MAX).map(|_| pair.ping(0, 60 * SECOND)).collect();
+    let now = pair.now;
+    assert!(pair.ends[0].ping(now, to, SECOND).is_err());
+    for id in &ids {
+        pair.ends[0].cancel_ping(now, to, *id);
+        // Once more, and for somebody else: nothing to cancel.
+        pair.ends[0].cancel_ping(now, to, *id);
+        pair.ends[0].cancel_ping(now, pair.keys[0], *id);
+    }
+    let ids: Vec<PingId> = (0..PINGS_MAX).map(|_| pair.ping(0, 60 * SECOND)).collect();
+    assert!(pair.ends[0].ping(now, to, SECOND).is_err());
+    // One that is under way: its answer is passed over.
+    pair.transmit();
+    pair.ends[0].cancel_ping(now, to, ids[0]);
+    pair.run(5 * SECOND);
+    assert!(pair.ponged(0, ids[0]).is_none() && pair.failed(0, ids[0]).is_none());
+    assert!(ids[1..].iter().all(|id| pair.ponged(0, *id).is_some()));
+    // An outcome that is there already counts once.
+    pair.ends[0].cancel_ping(now, to, ids[1]);
+    assert!((0..PINGS_MAX).all(|_| pair.ends[0].ping(pair.now, to, SECOND).is_ok()));
+    assert!(pair.ends[0].ping(pair.now, to, SECOND).is_err());
 }
