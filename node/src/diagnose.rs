@@ -209,8 +209,8 @@ impl Mesh {
     /// [`PingError`].
     ///
     /// # Cancel safety
-    /// Safe: the answer to a ping whose future was dropped is ignored. It counts among the 64
-    /// that may be under way until its time is over.
+    /// Safe: the answer to a ping whose future was dropped is ignored, and it does not count
+    /// among the 64 that may be under way.
     pub async fn ping(&self, peer: &PeerKey) -> Result<Pong, PingError> {
         self.ping_within(peer, PING_TIMEOUT).await
     }

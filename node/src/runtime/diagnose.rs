@@ -27,7 +27,7 @@ pub(crate) enum TraceNews {
 /// Pings and traces under way.
 #[derive(Debug, Default)]
 pub(super) struct Diagnoses {
-    pings: BTreeMap<PingId, Pinger>,
+    pings: BTreeMap<PingId, (PeerKey, Pinger)>,
     traces: BTreeMap<TraceId, mpsc::Sender<TraceNews>>,
 }
 
@@ -40,10 +40,16 @@ impl Diagnoses {
         give_up: Duration,
         reply: Pinger,
     ) {
-        // Of those that nobody waits for any more, the outcome may have been lost.
-        self.pings.retain(|_, reply| !reply.is_closed());
+        // Those that nobody waits for any more make room.
+        self.pings.retain(|id, (peer, reply)| {
+            let over = reply.is_closed();
+            if over {
+                node.with_bus(now, |bus, _| bus.cancel_ping(now, *peer, *id));
+            }
+            !over
+        });
         match node.with_bus(now, |bus, _| bus.ping(now, peer, give_up)) {
-            Ok(id) => drop(self.pings.insert(id, reply)),
+            Ok(id) => drop(self.pings.insert(id, (peer, reply))),
             // A handle that is gone needs no answer.
             Err(error) => drop(reply.send(Err(error.into()))),
         }
@@ -71,7 +77,7 @@ impl Diagnoses {
             BusEvent::PingFailed { id, reason, .. } => (id, Err(reason.into())),
             event => return Some(event),
         };
-        if let Some(reply) = self.pings.remove(&id) {
+        if let Some((_, reply)) = self.pings.remove(&id) {
             let _ = reply.send(outcome);
         }
         None
