@@ -1,13 +1,16 @@
 //! The drivers' tasks.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hedgerow_core::id::TransportId;
 use hedgerow_core::io::{Condition, ConnectionType, TransportCommand, TransportProfile};
 use hedgerow_driver::{Driver, NodeSlot, connect};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 
 use super::Reports;
@@ -34,6 +37,13 @@ struct Running {
     /// Commands that did not fit the channel yet. Bounded by what the core has under way: its
     /// dials and links, each with one command at a time.
     backlog: VecDeque<TransportCommand>,
+}
+
+impl Running {
+    /// The core cancels a dial again and again until it is answered.
+    fn is_said_already(&self, command: &TransportCommand) -> bool {
+        matches!(command, TransportCommand::CancelDial(_)) && self.backlog.contains(command)
+    }
 }
 
 impl Drivers {
@@ -91,6 +101,7 @@ impl Drivers {
     pub(super) fn command(&mut self, transport: TransportId, command: TransportCommand) {
         if let Some(running) = self.running.get_mut(&transport)
             && running.commands.is_some()
+            && !running.is_said_already(&command)
         {
             running.backlog.push_back(command);
         }
@@ -102,9 +113,15 @@ impl Drivers {
         for running in self.running.values_mut() {
             let Some(commands) = &running.commands else { continue };
             while !running.backlog.is_empty() {
-                let Ok(permit) = commands.try_reserve() else { break };
-                if let Some(command) = running.backlog.pop_front() {
-                    permit.send(command);
+                match commands.try_reserve() {
+                    Ok(permit) => {
+                        if let Some(command) = running.backlog.pop_front() {
+                            permit.send(command);
+                        }
+                    }
+                    Err(TrySendError::Full(())) => break,
+                    // It takes none any more, and is about to end.
+                    Err(TrySendError::Closed(())) => running.backlog.clear(),
                 }
             }
         }
@@ -115,11 +132,11 @@ impl Drivers {
     /// Meanwhile hands over commands as channels take them. Safe to cancel.
     pub(super) async fn ended(&mut self) -> End {
         loop {
-            let full = self.running.values().find(|running| !running.backlog.is_empty());
-            let full = full.and_then(|running| running.commands.clone());
+            let full = self.running.values().filter(|running| !running.backlog.is_empty());
+            let full = full.filter_map(|running| running.commands.clone()).collect();
             tokio::select! {
                 Some(end) = self.tasks.join_next_with_id() => return self.on_end(end),
-                () = has_room(full) => self.flush(),
+                () = any_moves(full) => self.flush(),
             }
         }
     }
@@ -162,16 +179,14 @@ impl Drivers {
     }
 }
 
-/// Waits for room in a full command channel.
-async fn has_room(commands: Option<mpsc::Sender<TransportCommand>>) {
-    match commands {
-        // A closed channel means that the driver has ended, which `join_next` tells.
-        Some(commands) => match commands.reserve().await {
-            Ok(_) => {}
-            Err(_) => std::future::pending().await,
-        },
-        None => std::future::pending().await,
-    }
+/// Waits until one of several full command channels has room, or takes nothing more.
+async fn any_moves(full: Vec<mpsc::Sender<TransportCommand>>) {
+    let mut waits: Vec<_> = full.iter().map(|commands| Box::pin(commands.reserve())).collect();
+    poll_fn(|cx| {
+        let moves = waits.iter_mut().any(|wait| wait.as_mut().poll(cx).is_ready());
+        if moves { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// An error and its causes in one line.
@@ -184,4 +199,92 @@ fn describe(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use hedgerow_core::id::DialId;
+    use hedgerow_driver::{DriverFuture, Port};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// Does with its commands what a test says.
+    struct Scripted<F>(F);
+
+    impl<F: FnOnce(Port) -> DriverFuture + Send + 'static> Driver for Scripted<F> {
+        fn profile(&self) -> TransportProfile {
+            TransportProfile {
+                kind: ConnectionType::other("Scripted"),
+                links_max: 1,
+                dials_max: 1,
+                dial_timeout: Duration::from_secs(1),
+            }
+        }
+
+        fn run(self: Box<Self>, port: Port) -> DriverFuture {
+            (self.0)(port)
+        }
+    }
+
+    fn deaf(port: Port) -> DriverFuture {
+        Box::pin(async move {
+            let _unread = port;
+            std::future::pending().await
+        })
+    }
+
+    const MANY: u64 = 200;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_driver_that_takes_no_commands_does_not_hold_up_another() {
+        let (slot, _reports) = NodeSlot::new();
+        let mut drivers = Drivers::default();
+        let (done, all_taken) = oneshot::channel();
+        let (first, _) = drivers.start(&slot, Box::new(Scripted(deaf)));
+        let willing = |mut port: Port| -> DriverFuture {
+            Box::pin(async move {
+                for number in 0..MANY {
+                    let command = port.commands.recv().await.unwrap();
+                    assert_eq!(command, TransportCommand::CancelDial(DialId(number)));
+                }
+                done.send(()).unwrap();
+                std::future::pending().await
+            })
+        };
+        let (second, _) = drivers.start(&slot, Box::new(Scripted(willing)));
+        for number in 0..MANY {
+            drivers.command(first, TransportCommand::CancelDial(DialId(number)));
+            drivers.command(second, TransportCommand::CancelDial(DialId(number)));
+        }
+        drivers.flush();
+        tokio::select! {
+            end = drivers.ended() => panic!("{end:?}"),
+            taken = all_taken => taken.unwrap(),
+            () = tokio::time::sleep(Duration::from_secs(1)) => panic!("held up"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_driver_does_not_take_does_not_pile_up() {
+        let (slot, _reports) = NodeSlot::new();
+        let mut drivers = Drivers::default();
+        let (deaf, _) = drivers.start(&slot, Box::new(Scripted(deaf)));
+        // Has let go of its commands and runs on.
+        let gone = |port: Port| -> DriverFuture {
+            drop(port);
+            Box::pin(std::future::pending())
+        };
+        let (gone, _) = drivers.start(&slot, Box::new(Scripted(gone)));
+        for round in 0..10 {
+            for number in 0..MANY {
+                drivers.command(deaf, TransportCommand::CancelDial(DialId(number)));
+                drivers.command(gone, TransportCommand::CancelDial(DialId(round * MANY + number)));
+            }
+            drivers.flush();
+        }
+        let waiting = |transport| drivers.running[&transport].backlog.len();
+        assert!(waiting(deaf) <= MANY as usize, "{}", waiting(deaf));
+        assert_eq!(waiting(gone), 0);
+    }
 }
