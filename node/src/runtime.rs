@@ -233,7 +233,10 @@ impl Runtime {
             }
             TransportEvent::Sighted(sighting) => {
                 let network = &self.node.local().network;
-                self.strangers.on_sighting(now, network, transport, sighting);
+                let news = self.strangers.on_sighting(now, network, transport, sighting);
+                if let Some(reason) = news {
+                    tracing::info!(endpoint = %sighting.endpoint, reason, "somebody else is near");
+                }
             }
             TransportEvent::Lost(endpoint) => self.strangers.on_lost(endpoint),
             _ => {}
@@ -357,6 +360,7 @@ impl Runtime {
                 self.graph_changed = true;
                 self.changes_lost += lost;
                 self.diagnoses.on_overflow(&mut self.node);
+                self.strangers.on_overflow(|link| self.senders.contains_key(link));
             }
             _ => {}
         }

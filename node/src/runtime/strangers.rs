@@ -2,6 +2,7 @@
 //! another version. A user with a wrong secret sees nothing else of the mesh.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use hedgerow_core::id::{LinkId, TransportId};
 use hedgerow_core::io::{
@@ -16,6 +17,10 @@ use crate::links::Stranger;
 /// Strangers remembered; of more, the one that was quiet longest is forgotten.
 const STRANGERS_MAX: usize = 64;
 
+/// Strangers told to the log in this time; the rest is counted.
+const TOLD_MAX: usize = STRANGERS_MAX;
+const TOLD_WITHIN: Duration = Duration::from_secs(3_600);
+
 /// The strangers that this node met.
 #[derive(Debug, Default)]
 pub(super) struct Strangers {
@@ -24,6 +29,9 @@ pub(super) struct Strangers {
     known: BTreeMap<(Place, String), Met>,
     /// Links that this node dialled and whose handshake is under way.
     dialled: BTreeSet<LinkId>,
+    /// Strangers told to the log since then.
+    told: usize,
+    told_since: Option<Instant>,
 }
 
 /// What tells one stranger from another.
@@ -81,24 +89,38 @@ impl Strangers {
         self.note(now, (place, failure.to_string()), link.transport, endpoint);
     }
 
-    /// Somebody shows a beacon; members of this network are none of ours.
+    /// Somebody shows a beacon; members of this network are none of ours. Returns why it cannot
+    /// join if that is news for the log.
     pub(super) fn on_sighting(
         &mut self,
         now: Instant,
         network: &Network,
         transport: TransportId,
         sighting: &Sighting,
-    ) {
-        let Some(beacon) = &sighting.beacon else { return };
-        let endpoint = &sighting.endpoint;
+    ) -> Option<&'static str> {
+        let beacon = sighting.beacon.as_ref()?;
         if beacon.address_in(network).is_some() {
-            return;
+            return None;
         }
         let reason = why(beacon, network);
         let key = (Place::Beacon(beacon.label()), reason.to_owned());
-        if self.note(now, key, transport, endpoint) {
-            tracing::info!(%endpoint, reason, "somebody else is near");
+        let is_new = self.note(now, key, transport, &sighting.endpoint);
+        (is_new && self.may_tell(now)).then_some(reason)
+    }
+
+    /// Whether the log takes another one. Who comes, goes and comes again, or takes a new name
+    /// each time, must not fill it.
+    fn may_tell(&mut self, now: Instant) -> bool {
+        if self.told_since.is_none_or(|since| now.since(since) >= TOLD_WITHIN) {
+            (self.told_since, self.told) = (Some(now), 0);
         }
+        self.told += 1;
+        self.told <= TOLD_MAX
+    }
+
+    /// The core's events were lost, and with them the ends of some links.
+    pub(super) fn on_overflow(&mut self, is_up: impl Fn(&LinkId) -> bool) {
+        self.dialled.retain(is_up);
     }
 
     /// Somebody shows no beacon any more.
@@ -181,8 +203,6 @@ fn why(beacon: &Beacon, network: &Network) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use hedgerow_core::id::Address;
     use hedgerow_core::link::HandshakeFailure;
     use hedgerow_core::network::NetworkSecret;
@@ -309,6 +329,29 @@ mod tests {
         strangers.on_link_down(at(1), link(1), false, &endpoint, &lost);
         strangers.on_link_down(at(1), link(2), true, &endpoint, &failed);
         assert!(view(&strangers, 1).is_empty());
+    }
+
+    #[test]
+    fn nobody_fills_the_log_by_coming_and_going() {
+        let (ours, theirs) = (closed(1), sighting(&closed(2)));
+        let mut strangers = Strangers::default();
+        let mut come_and_go = |seconds| {
+            let told = strangers.on_sighting(at(seconds), &ours, TransportId(0), &theirs);
+            strangers.on_lost(&theirs.endpoint);
+            usize::from(told.is_some())
+        };
+        assert_eq!(come_and_go(1), 1);
+        let told: usize = (2..2_000).map(&mut come_and_go).sum();
+        assert_eq!(told, TOLD_MAX - 1);
+        assert_eq!(come_and_go(4_000), 1, "an hour later there is room");
+    }
+
+    #[test]
+    fn links_whose_end_was_lost_are_forgotten() {
+        let mut strangers = Strangers::default();
+        strangers.dialled = (0..10).map(link).collect();
+        strangers.on_overflow(|of| of.number == 3);
+        assert_eq!(strangers.dialled, BTreeSet::from([link(3)]));
     }
 
     #[test]
