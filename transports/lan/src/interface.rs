@@ -62,26 +62,53 @@ pub(crate) struct Traits<'a> {
     pub(crate) is_port: bool,
 }
 
-/// Why an interface is not used.
+/// Why discovery does not use an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Skip {
+#[non_exhaustive]
+pub enum Skip {
+    /// It leads to this machine only.
     Loopback,
+    /// It has one other end, a VPN or a modem: multicast DNS finds nobody there.
     PointToPoint,
+    /// [`InterfaceRules::deny`] has it.
     Denied,
+    /// [`InterfaceRules::allow`] has others and not this one.
     NotAllowed,
+    /// It belongs to a bridge or a bond, which is looked at in its place.
     Port,
+    /// A container engine or a virtual machine monitor made it for its guests.
     MadeForGuests,
+    /// It is down, or has no address.
+    NoAddress,
+    /// It is up and connected to nothing.
+    NoCarrier,
+    /// Its addresses are new, and the system still asks whether somebody else has them.
+    NotReady,
+    /// As many as can be used at once are used already.
+    TooMany,
+}
+
+impl Skip {
+    /// Whether the rules are the reason and other rules could change it.
+    #[must_use]
+    pub fn is_by_rules(self) -> bool {
+        matches!(self, Self::Denied | Self::NotAllowed | Self::Port | Self::MadeForGuests)
+    }
 }
 
 impl fmt::Display for Skip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Loopback => "loopback",
-            Self::PointToPoint => "point-to-point",
-            Self::Denied => "denied",
-            Self::NotAllowed => "not allowed",
-            Self::Port => "port of a bridge",
+            Self::Loopback => "leads to this machine only",
+            Self::PointToPoint => "point-to-point, a VPN most likely",
+            Self::Denied => "denied by the configuration",
+            Self::NotAllowed => "not among those that the configuration allows",
+            Self::Port => "port of a bridge or a bond",
             Self::MadeForGuests => "made for containers or virtual machines",
+            Self::NoAddress => "down or without an address",
+            Self::NoCarrier => "without a carrier (no cable, no Wi-Fi network)",
+            Self::NotReady => "its new address is still being checked for duplicates",
+            Self::TooMany => "as many others as can be used are used already",
         })
     }
 }

@@ -40,7 +40,8 @@ use std::time::Duration;
 use hedgerow_driver::{ConnectionType, Driver, DriverFuture, Port, TransportProfile};
 
 pub use disabled::Disabled;
-pub use interface::InterfaceRules;
+pub use interface::{InterfaceRules, Skip};
+pub use survey::{InterfaceStatus, interfaces};
 
 /// Links at once. The core tells a newcomer beyond it `AtCapacity`.
 const LINKS_MAX: usize = 64;

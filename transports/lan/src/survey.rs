@@ -53,47 +53,130 @@ impl Network {
     }
 }
 
-/// The interfaces of this machine.
+/// The interfaces of this machine, as far as discovery is concerned.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
-    /// Those that are up, ordered by index.
+    /// Those that are used, ordered by index.
     pub(crate) usable: Vec<Interface>,
-    /// Those that are up but passed over, loopback aside.
+    /// Those that the rules pass over.
     pub(crate) skipped: Vec<(String, Skip)>,
+}
+
+/// An interface of this machine, and whether discovery uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its number; unknown of one without an address.
+    pub index: Option<u32>,
+    /// Its addresses; of an interface that is used, those that packets can leave from.
+    pub addresses: Vec<IpAddr>,
+    /// Why discovery does not use it; `None` if it does.
+    pub skipped: Option<Skip>,
+}
+
+/// Looks at the interfaces of this machine as discovery does: those with an address by index,
+/// then, where the system lists them (Linux), those without one.
+///
+/// ```
+/// use hedgerow_lan::{InterfaceRules, interfaces};
+///
+/// for interface in interfaces(&InterfaceRules::default())? {
+///     match interface.skipped {
+///         None => println!("{}: {:?}", interface.name, interface.addresses),
+///         Some(why) => println!("{} is skipped: {why}", interface.name),
+///     }
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// When the system does not list its interfaces.
+pub fn interfaces(rules: &InterfaceRules) -> io::Result<Vec<InterfaceStatus>> {
+    let mut all: Vec<InterfaceStatus> = look(rules)?
+        .into_iter()
+        .map(|(interface, skipped)| InterfaceStatus {
+            name: interface.name,
+            index: Some(interface.index),
+            addresses: interface.networks.iter().map(|network| network.ip).collect(),
+            skipped,
+        })
+        .collect();
+    for name in names() {
+        if all.iter().all(|known| known.name != name) {
+            // Without an address there are no flags. Linux has one loopback interface, called so.
+            let skipped = Some(if name == "lo" { Skip::Loopback } else { Skip::NoAddress });
+            all.push(InterfaceStatus { name, index: None, addresses: Vec::new(), skipped });
+        }
+    }
+    Ok(all)
 }
 
 /// Looks at the interfaces of this machine.
 pub(crate) fn survey(rules: &InterfaceRules) -> io::Result<Survey> {
-    let mut addresses = get_if_addrs()?;
-    addresses.sort_by_key(|address| (address.index, address.ip()));
     let mut survey = Survey::default();
-    for of_one in addresses.chunk_by(|a, b| a.index == b.index) {
-        let Some(first) = of_one.first() else { continue };
-        let Some(index) = first.index else { continue };
-        let is_link_local = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-        let traits = Traits {
-            name: &first.name,
-            is_loopback: of_one.iter().any(if_addrs::Interface::is_loopback),
-            is_point_to_point: first.is_p2p(),
-            is_port: of_one.iter().all(|address| is_link_local(address.ip()))
-                && is_port(&first.name, index),
-        };
-        match rules.check(&traits) {
-            Err(Skip::Loopback) => continue,
-            Err(skip) => {
-                survey.skipped.push((first.name.clone(), skip));
-                continue;
-            }
-            Ok(()) => {}
-        }
-        let up = of_one.iter().filter(|address| address.is_oper_up());
-        let ready = up.filter(|address| is_ready(address.ip(), index));
-        let networks: Vec<Network> = ready.map(|address| network(&address.addr)).collect();
-        if !networks.is_empty() && survey.usable.len() < INTERFACES_MAX {
-            survey.usable.push(Interface { index, name: first.name.clone(), networks });
+    for (interface, skipped) in look(rules)? {
+        match skipped {
+            None => survey.usable.push(interface),
+            Some(skip) if skip.is_by_rules() => survey.skipped.push((interface.name, skip)),
+            Some(_) => {}
         }
     }
     Ok(survey)
+}
+
+/// Every interface with an address, ordered by index, and why it is not used. Of one that is used
+/// only the networks that packets can leave to.
+fn look(rules: &InterfaceRules) -> io::Result<Vec<(Interface, Option<Skip>)>> {
+    let mut addresses = get_if_addrs()?;
+    addresses.sort_by_key(|address| (address.index, address.ip()));
+    let (mut all, mut used) = (Vec::new(), 0);
+    for of_one in addresses.chunk_by(|a, b| a.index == b.index) {
+        let Some((name, index)) = of_one.first().and_then(|a| Some((&a.name, a.index?))) else {
+            continue;
+        };
+        let networks = |of: &[&if_addrs::Interface]| of.iter().map(|a| network(&a.addr)).collect();
+        let of_one: Vec<&if_addrs::Interface> = of_one.iter().collect();
+        let (taken, skip) = match take(rules, name, index, &of_one) {
+            Ok(_) if used >= INTERFACES_MAX => (networks(&of_one), Some(Skip::TooMany)),
+            Ok(ready) => (networks(&ready), None),
+            Err(skip) => (networks(&of_one), Some(skip)),
+        };
+        used += usize::from(skip.is_none());
+        all.push((Interface { index, name: name.clone(), networks: taken }, skip));
+    }
+    Ok(all)
+}
+
+/// The addresses of one interface that packets can leave from, or why it is not used.
+fn take<'a>(
+    rules: &InterfaceRules,
+    name: &str,
+    index: u32,
+    addresses: &[&'a if_addrs::Interface],
+) -> Result<Vec<&'a if_addrs::Interface>, Skip> {
+    let is_link_local = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    rules.check(&Traits {
+        name,
+        is_loopback: addresses.iter().any(|address| address.is_loopback()),
+        is_point_to_point: addresses.iter().any(|address| address.is_p2p()),
+        is_port: addresses.iter().all(|address| is_link_local(address.ip()))
+            && is_port(name, index),
+    })?;
+    let mut taken = addresses.to_vec();
+    taken.retain(|address| address.is_oper_up());
+    if taken.is_empty() {
+        return Err(Skip::NoCarrier);
+    }
+    taken.retain(|address| is_ready(address.ip(), index));
+    if taken.is_empty() { Err(Skip::NotReady) } else { Ok(taken) }
+}
+
+/// The names of all interfaces, also of those without an address, where the system says.
+fn names() -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    let rows = table.lines().filter_map(|line| line.split_once(':'));
+    rows.map(|(name, _)| name.trim().to_owned()).collect()
 }
 
 fn network(address: &IfAddr) -> Network {
@@ -167,5 +250,12 @@ mod tests {
         let survey = survey(&all).unwrap();
         assert!(survey.usable.iter().all(|interface| !interface.has([127, 0, 0, 1].into())));
         assert!(survey.skipped.iter().all(|(_, skip)| *skip != Skip::Loopback));
+        let told = interfaces(&all).unwrap();
+        assert!(
+            told.iter()
+                .all(|i| i.skipped.is_some() != survey.usable.iter().any(|u| u.name == i.name))
+        );
+        let loopback = told.iter().find(|i| i.addresses.contains(&[127, 0, 0, 1].into()));
+        assert!(loopback.is_none_or(|i| i.skipped == Some(Skip::Loopback)), "{told:?}");
     }
 }
