@@ -214,10 +214,7 @@ fn add_lan(config: &Config, drivers: &mut Vec<Box<dyn Driver>>) -> Vec<SocketAdd
     let (ip, port) = config.tcp_listener();
     let driver = hedgerow_lan::Lan::bind(hedgerow_lan::LanConfig {
         mdns_enabled: lan.mdns_enabled,
-        interfaces: hedgerow_lan::InterfaceRules {
-            allow: lan.interfaces.allow.clone(),
-            deny: lan.interfaces.deny.clone(),
-        },
+        interfaces: lan.interfaces.rules(),
         listen: true,
         port,
         // The unspecified address means every address of both families.

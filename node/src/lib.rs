@@ -8,6 +8,7 @@
 //! - [`config`]: what a node is told
 //! - [`home`]: where a node keeps its key
 //! - [`cipher`]: what seals it all
+//! - `lan`: the network interfaces, and which of them are used (feature `lan`)
 //! - [`driver`]: how to bring a transport of one's own
 //! - [`memory`]: links inside one process, for tests and demonstrations
 
@@ -34,6 +35,8 @@ pub use hedgerow_core::id::{Address, PeerKey};
 pub use hedgerow_core::identity::Identity;
 pub use hedgerow_core::network::NetworkSecret;
 pub use hedgerow_driver as driver;
+#[cfg(feature = "lan")]
+pub use hedgerow_lan as lan;
 pub use hedgerow_memory as memory;
 pub use home::Home;
 pub use links::{Link, LinkState, Stranger, TransportStatus};

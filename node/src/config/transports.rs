@@ -61,6 +61,15 @@ pub struct InterfacesConfig {
     pub deny: Vec<String>,
 }
 
+#[cfg(feature = "lan")]
+impl InterfacesConfig {
+    /// The same as the local network takes it.
+    #[must_use]
+    pub fn rules(&self) -> hedgerow_lan::InterfaceRules {
+        hedgerow_lan::InterfaceRules { allow: self.allow.clone(), deny: self.deny.clone() }
+    }
+}
+
 /// Whom a node dials without having seen them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
