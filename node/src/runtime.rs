@@ -229,7 +229,7 @@ impl Runtime {
             TransportEvent::LinkDown { link, .. } => drop(self.senders.remove(link)),
             // Here and not by the core's event: those may be lost.
             TransportEvent::Condition(condition) => {
-                self.set_condition(transport, condition.clone());
+                self.set_condition(transport, condition);
             }
             TransportEvent::Sighted(sighting) => {
                 let network = &self.node.local().network;
@@ -280,16 +280,17 @@ impl Runtime {
     fn on_driver_end(&mut self, transport: TransportId, end: Result<(), String>) {
         let detail = match end {
             Ok(()) => "its driver ended by itself; restart the node to have it back".to_owned(),
-            Err(why) => format!("its driver failed: {why}"),
+            Err(why) => format!("its driver failed ({why}); restart the node to have it back"),
         };
-        tracing::warn!(transport = transport.0, detail, "transport is dead, the node goes on");
-        self.set_condition(transport, Condition::new(ConditionState::Dead, detail));
+        self.set_condition(transport, &Condition::new(ConditionState::Dead, detail));
         self.senders.retain(|link, _| link.transport != transport);
         self.node.remove_transport(self.clock.now(), transport);
     }
 
-    fn set_condition(&mut self, transport: TransportId, condition: Condition) {
-        self.drivers.set_condition(transport, condition);
+    fn set_condition(&mut self, transport: TransportId, condition: &Condition) {
+        if self.drivers.set_condition(transport, condition) {
+            views::log_condition(&self.drivers.kind(transport), condition);
+        }
         self.shared.transports.send_replace(self.drivers.status());
     }
 

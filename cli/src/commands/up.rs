@@ -9,7 +9,6 @@ use tokio::time::timeout;
 
 use crate::arguments::UpArguments;
 use crate::control::Listener;
-use crate::doctor::interfaces;
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::output::{Output, printable};
@@ -30,7 +29,6 @@ pub(super) async fn run(
     let interrupted = interrupted()?;
     let listener = Listener::bind(home.control_socket_path()?)?;
     let mesh = Mesh::builder().config(config).home(home).start().await?;
-    tell_of_no_network(&mesh);
     let ran = announce(&mesh, output);
     if ran.is_ok() {
         tokio::select! {
@@ -44,17 +42,6 @@ pub(super) async fn run(
         let seconds = SHUTDOWN_MAX.as_secs();
         Failure::internal("cannot end the node", format!("it takes over {seconds} s"))
     })
-}
-
-/// The node runs all the same, and finds a network when one comes; whoever started it should
-/// know why nobody is there.
-fn tell_of_no_network(mesh: &Mesh) {
-    let everywhere = mesh.listen_addresses().iter().any(|address| address.ip().is_unspecified());
-    if everywhere && interfaces::check(None).usable.is_empty() {
-        tracing::warn!(
-            "no network interface can be used; the node waits for one, see `hedgerow doctor`"
-        );
-    }
 }
 
 fn announce(mesh: &Mesh, output: Output) -> Result<(), Failure> {

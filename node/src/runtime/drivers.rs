@@ -92,10 +92,12 @@ impl Drivers {
         self.running.get(&transport).is_some_and(|running| running.commands.is_some())
     }
 
-    pub(super) fn set_condition(&mut self, transport: TransportId, condition: Condition) {
-        if let Some(running) = self.running.get_mut(&transport) {
-            running.condition = condition;
-        }
+    /// Whether the condition is another one than before; a transport begins as one that works.
+    pub(super) fn set_condition(&mut self, transport: TransportId, condition: &Condition) -> bool {
+        let Some(running) = self.running.get_mut(&transport) else { return false };
+        let is_new = running.condition != *condition;
+        running.condition.clone_from(condition);
+        is_new
     }
 
     pub(super) fn command(&mut self, transport: TransportId, command: TransportCommand) {

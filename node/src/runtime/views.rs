@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hedgerow_core::bus::BusEvent;
 use hedgerow_core::event::Event;
 use hedgerow_core::id::PeerKey;
+use hedgerow_core::io::{Condition, ConditionState, ConnectionType};
 use hedgerow_core::node::Node;
 use hedgerow_core::presence::{self as core, ConnectionView, Graph, PeerView};
 use hedgerow_core::route::MeshEdge;
@@ -99,8 +100,19 @@ pub(super) fn change(
     }
 }
 
-/// Tells the log what a user can follow (`info`), the state of a transport that needs one
-/// (`warn`), and what a developer wants (`debug`). What else needs one is a notice.
+/// Tells the log how a transport is, whenever that changes.
+pub(super) fn log_condition(transport: &ConnectionType, condition: &Condition) {
+    let (transport, state, detail) = (transport.name(), condition.state, &condition.detail);
+    match state {
+        ConditionState::Ok => tracing::info!(transport, "works again"),
+        // Somebody wants it so.
+        ConditionState::Disabled => tracing::info!(transport, ?state, "{detail}"),
+        _ => tracing::warn!(transport, ?state, "{detail}"),
+    }
+}
+
+/// Tells the log what a user can follow (`info`) and what a developer wants (`debug`). What needs
+/// somebody is a notice, or the condition of a transport.
 pub(super) fn log(event: &Event) {
     match event {
         Event::LinkUp { link, peer, endpoint } => {
@@ -115,13 +127,6 @@ pub(super) fn log(event: &Event) {
         }
         Event::DialFailed { transport, endpoint, reason } => {
             tracing::debug!(transport = transport.0, %endpoint, %reason, "dial failed");
-        }
-        Event::Transport(transport, condition) if condition.detail.is_empty() => {
-            tracing::info!(transport = transport.0, state = ?condition.state, "transport");
-        }
-        Event::Transport(transport, condition) => {
-            let detail = &condition.detail;
-            tracing::warn!(transport = transport.0, state = ?condition.state, detail, "transport");
         }
         Event::EpochStepped(epoch) => {
             tracing::info!(epoch, "stepped above an earlier run of this node");
