@@ -60,11 +60,11 @@ fn look_at_transports(config: Config, status: Option<Status>, checks: &mut Vec<C
     let lan = &config.transports.lan;
     let mut works = false;
     if lan.enabled {
-        let found = interfaces::check((!ip.is_unspecified()).then_some(ip));
-        works = !found.usable.is_empty();
+        let found = interfaces::check(&config);
+        works = found.reaches;
         checks.extend(found.checks);
         if lan.mdns_enabled {
-            checks.extend(multicast::check(&found.usable));
+            checks.extend(multicast::check(&found.used));
         } else {
             let message = "multicast DNS is switched off; only connect.tcp_servers are dialled";
             checks.push(Check::ok("multicast", message));
@@ -74,8 +74,10 @@ fn look_at_transports(config: Config, status: Option<Status>, checks: &mut Vec<C
         Some(status) => {
             checks.extend(node::checks(status));
             // It may have been started with other flags than these.
-            let reaches = works || status.links > 0 || status.listens_on_loopback();
-            works = reaches && status.transports.iter().any(|transport| transport.works);
+            let reaches = works || status.listens_on_loopback();
+            // A link is the proof, whatever else is not well.
+            works = status.links > 0
+                || reaches && status.transports.iter().any(|transport| transport.works);
         }
         None if lan.enabled => checks.push(port::check(ip, listen_port)),
         None => {

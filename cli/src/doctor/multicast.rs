@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hedgerow::lan::InterfaceStatus;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Check;
-use super::interfaces::Usable;
 
 const PORT: u16 = 5_353;
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
@@ -17,12 +17,11 @@ const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
 const HEARD_WITHIN: Duration = Duration::from_millis(1_500);
 /// It may be lost in a full buffer, so it is repeated.
 const REPEAT_EVERY: Duration = Duration::from_millis(300);
-/// Interfaces that are tried; a host of containers has hundreds.
-const TRIED_MAX: usize = 16;
 
-/// Tries every interface in each family that it has, all at once.
-pub(crate) fn check(usable: &[Usable]) -> Vec<Check> {
-    let tries: Vec<_> = usable.iter().take(TRIED_MAX).flat_map(ways).collect();
+/// Tries every interface that is used, of which there are few, in each family that it has, all at
+/// once.
+pub(crate) fn check(used: &[InterfaceStatus]) -> Vec<Check> {
+    let tries: Vec<_> = used.iter().flat_map(ways).collect();
     thread::scope(|scope| {
         let running: Vec<_> =
             tries.iter().map(|way| (way, scope.spawn(|| attempt(&way.1)))).collect();
@@ -40,14 +39,15 @@ enum Way {
     V6(u32),
 }
 
-fn ways(usable: &Usable) -> Vec<(String, Way)> {
-    let v4 = usable.addresses.iter().find_map(|address| match address {
+fn ways(used: &InterfaceStatus) -> Vec<(String, Way)> {
+    let v4 = used.addresses.iter().find_map(|address| match address {
         IpAddr::V4(v4) => Some(Way::V4(*v4)),
         IpAddr::V6(_) => None,
     });
     let is_link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    let v6 = usable.addresses.iter().any(is_link_local).then_some(Way::V6(usable.index));
-    [v4, v6].into_iter().flatten().map(|way| (usable.name.clone(), way)).collect()
+    let index = used.index.filter(|_| used.addresses.iter().any(is_link_local));
+    let v6 = index.map(Way::V6);
+    [v4, v6].into_iter().flatten().map(|way| (used.name.clone(), way)).collect()
 }
 
 enum Fault {

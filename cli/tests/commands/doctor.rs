@@ -163,6 +163,34 @@ fn multicast_is_really_tried_on_every_interface() {
 }
 
 #[test]
+fn what_a_node_looks_on_is_what_is_told_and_the_hint_changes_it() {
+    let home = tempfile::tempdir().unwrap();
+    let test = "what_a_node_looks_on_is_what_is_told_and_the_hint_changes_it";
+    let text = format!(
+        "{CABLE}ip link set other down\nip link set other name docker0\n\
+         ip address add 172.17.0.1/16 dev docker0\nip link set docker0 up\n\
+         until ip link show cable | grep -q 'state UP'; do :; done\n\
+         \"$0\" doctor --json\necho '{{\"check\":\"then\"}}'\n\
+         echo 'transports.lan.interfaces.allow = [\"cable\", \"docker0\"]' \
+         >\"$HEDGEROW_HOME/config.toml\"\n\"$0\" doctor --json"
+    );
+    let Some(command) = script_with_ip(test, home.path(), &text, &[]) else { return };
+    let all = Run::of(command).end().json();
+    let mut halves = all.split(|check| check["check"] == "then");
+    let (before, after) = (halves.next().unwrap(), halves.next().unwrap());
+    let with = |half: &[Value], name: &str, part: &str| {
+        let line = |c: &&&Value| c["message"].as_str().unwrap().starts_with(part);
+        checks(half, name).iter().find(line).map(|check| (*check).clone())
+    };
+    let skipped = with(before, "interfaces", "docker0 is skipped: made for containers").unwrap();
+    let hint = "transports.lan.interfaces.allow = [\"cable\", \"docker0\"]";
+    assert!(skipped["hint"].as_str().unwrap().ends_with(hint), "{skipped}");
+    assert_eq!(with(before, "multicast", "docker0"), None);
+    assert!(with(after, "interfaces", "docker0: 172.17.0.1").is_some(), "{after:#?}");
+    assert!(with(after, "multicast", "docker0: sent to 224.0.0.251 and heard").is_some());
+}
+
+#[test]
 fn a_program_that_keeps_the_multicast_port_for_itself_is_told() {
     let home = tempfile::tempdir().unwrap();
     let test = "a_program_that_keeps_the_multicast_port_for_itself_is_told";
@@ -213,7 +241,11 @@ fn a_node_without_any_network_runs_says_so_and_recovers() {
     let Some(command) = script_with_ip(test, home.path(), &text, &[]) else { return };
     let ended = Run::of(command).end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(ended.stderr.contains("no network interface"), "{ended:?}");
+    // Its log tells that there is none, once, and that there is one again.
+    let log: Vec<_> = ended.stderr.lines().filter(|line| line.contains("AccessPoint")).collect();
+    let told = |words: &str| log.iter().filter(|line| line.contains(words)).count();
+    assert_eq!(told("no network interface to find peers on"), 1, "{ended:?}");
+    assert!(told("works again") >= 1 && log[0].contains(" WARN "), "{ended:?}");
     let all = ended.json();
     let mut halves = all.split(|check| check["check"] == "then");
     let failed = |half: &[Value], name: &str| {
