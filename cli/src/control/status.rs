@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hedgerow::driver::ConditionState;
 use hedgerow::{Counters, Stranger, TransportStatus};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// How a running node is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +23,7 @@ pub(crate) struct Status {
     /// Those whose handshake is done.
     pub(crate) links: usize,
     pub(crate) strangers: Vec<StrangerLine>,
-    /// Of what was dropped, refused or skipped, all that is not 0.
+    /// Of what the node counts, all that is not 0.
     pub(crate) counters: BTreeMap<String, u64>,
 }
 
@@ -85,13 +86,24 @@ impl StrangerLine {
     }
 }
 
-/// All counters that are not 0, by name: whatever the core counts is told.
+/// All counters that are not 0, by name: whatever the node counts is told. Those of a part of it
+/// have the part's name before theirs, `bus.streamsRefused`.
 pub(crate) fn counters(counters: &Counters) -> BTreeMap<String, u64> {
-    let Ok(serde_json::Value::Object(all)) = serde_json::to_value(counters) else {
-        return BTreeMap::new();
-    };
-    let count = |(name, value): (String, serde_json::Value)| Some((name, value.as_u64()?));
-    all.into_iter().filter_map(count).filter(|(_, value)| *value > 0).collect()
+    let mut told = BTreeMap::new();
+    if let Ok(Value::Object(all)) = serde_json::to_value(counters) {
+        collect("", all, &mut told);
+    }
+    told
+}
+
+fn collect(part: &str, counters: Map<String, Value>, told: &mut BTreeMap<String, u64>) {
+    for (name, value) in counters {
+        let name = format!("{part}{name}");
+        match value {
+            Value::Object(own) => collect(&format!("{name}."), own, told),
+            value => told.extend(value.as_u64().filter(|count| *count > 0).map(|n| (name, n))),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -104,7 +116,9 @@ mod tests {
         assert!(counters(&counted).is_empty());
         counted.handshakes_failed = 3;
         counted.dropped_no_route = 1;
-        let expected = [("droppedNoRoute".to_owned(), 1), ("handshakesFailed".to_owned(), 3)];
+        counted.bus.streams_refused = 2;
+        let expected = [("bus.streamsRefused", 2), ("droppedNoRoute", 1), ("handshakesFailed", 3)];
+        let expected = expected.map(|(name, count)| (name.to_owned(), count));
         assert_eq!(counters(&counted), BTreeMap::from(expected));
     }
 }

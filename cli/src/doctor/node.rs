@@ -113,17 +113,17 @@ pub(crate) fn checks(status: &Status) -> Vec<Check> {
 }
 
 fn transport(line: &TransportLine) -> Check {
+    let kind = printable(&line.transport);
     let name = match line.transport.as_str() {
-        "AccessPoint" => "the local network (AccessPoint)".to_owned(),
-        other => printable(other),
+        "AccessPoint" => "the local network",
+        _ => "this transport",
     };
-    let state = printable(&line.state);
-    if line.detail.is_empty() && line.works {
-        return Check::ok("transport", format!("{name} works"));
+    if line.state == "Ok" {
+        return Check::ok("transport", format!("{name} works ({kind})"));
     }
-    let detail = printable(&line.detail);
+    let message = format!("{name} {} ({kind}: {})", how(&line.state), printable(&line.state));
     // A detail says what is wrong and what to do in one sentence.
-    let message = format!("{name}: {state}");
+    let detail = printable(&line.detail);
     // What a person switched off is not a fault.
     if line.works || line.state == "Disabled" {
         Check::warn("transport", message, detail)
@@ -132,15 +132,48 @@ fn transport(line: &TransportLine) -> Check {
     }
 }
 
-/// What the node has dropped or refused since it started.
+/// The state of a transport in words.
+fn how(state: &str) -> &'static str {
+    match state {
+        "Disabled" => "is switched off",
+        "NoHardware" => "has no hardware here",
+        "NoPermission" => "may not be used",
+        "MdnsFailure" => "works, but finds nobody by itself",
+        "ListenFailure" => "works, but accepts no links",
+        "RadioOff" => "has its radio switched off",
+        "TemporarilyUnavailable" => "does not work right now",
+        "Dead" => "has failed",
+        _ => "is not well",
+    }
+}
+
+/// What a node that is well counts too: its work, what the air loses, and what it does about that.
+const WORK: [&str; 13] = [
+    "relayed",
+    "bus.packetsSent",
+    "bus.packetsReceived",
+    "bus.packetsLost",
+    "bus.handshakesStarted",
+    "bus.handshakesAnswered",
+    "bus.handshakesCompleted",
+    "bus.hintsSent",
+    "bus.rekeys",
+    "bus.probes",
+    "bus.messagesDelivered",
+    "bus.messagesReceived",
+    "bus.unreliableReceived",
+];
+
+/// What the node has dropped or refused since it started: a limit that was hit, or somebody's
+/// fault.
 fn counted(status: &Status) -> Check {
-    // Relaying is what a mesh is for; the rest is a limit or somebody's fault.
-    let counters = status.counters.iter().filter(|(name, _)| *name != "relayed");
+    let counters = status.counters.iter().filter(|(name, _)| !WORK.contains(&name.as_str()));
     let counters: Vec<String> = counters.map(|(name, count)| format!("{name} {count}")).collect();
     if counters.is_empty() {
-        return Check::ok("limits", "nothing was dropped or refused");
+        return Check::ok("limits", "nothing was dropped or refused since the start");
     }
-    Check::ok("limits", format!("since the start: {}", counters.join(", ")))
+    let message = format!("dropped or refused since the start: {}", counters.join(", "));
+    Check::ok("limits", message)
 }
 
 #[cfg(test)]
@@ -181,6 +214,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_as_work_is_counted_by_these_names() {
+        let all = serde_json::to_value(hedgerow::Counters::default()).unwrap();
+        for name in WORK {
+            let found = all.pointer(&format!("/{}", name.replace('.', "/")));
+            assert!(found.is_some_and(serde_json::Value::is_u64), "{name}");
+        }
+    }
+
+    #[test]
     fn conditions_strangers_and_limits_are_lines_of_their_own() {
         let mut sick = status();
         sick.transports[0].state = "Dead".into();
@@ -189,6 +231,8 @@ mod tests {
         sick.listen.clear();
         sick.counters.insert("relayed".into(), 9);
         sick.counters.insert("turnedAway".into(), 2);
+        sick.counters.insert("bus.packetsSent".into(), 900);
+        sick.counters.insert("bus.streamsRefused".into(), 4);
         sick.strangers.push(StrangerLine {
             endpoint: "10.0.0.2:1234".into(),
             reason: "it has another secret".into(),
@@ -199,12 +243,15 @@ mod tests {
         let checks = checks(&sick);
         let of = |name| checks.iter().find(|check| check.check == name).unwrap();
         assert_eq!(of("transport").status, Level::Fail);
+        let failed = "the local network has failed (AccessPoint: Dead)";
+        assert_eq!(of("transport").message, failed);
         assert_eq!(of("transport").hint, "its driver failed; restart the node");
         let off = TransportLine { state: "Disabled".into(), ..sick.transports[0].clone() };
         assert_eq!(transport(&off).status, Level::Warn);
         assert_eq!(of("port").status, Level::Warn);
         assert!(of("stranger").message.contains("10.0.0.2:1234 cannot join (3 tries"));
-        assert_eq!(of("limits").message, "since the start: turnedAway 2");
+        let counted = "dropped or refused since the start: bus.streamsRefused 4, turnedAway 2";
+        assert_eq!(of("limits").message, counted);
         sick.transports.clear();
         assert_eq!(super::checks(&sick)[0].status, Level::Fail);
     }
