@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::AbortHandle;
 
@@ -15,29 +16,34 @@ type Callback = Box<dyn FnMut(PresenceGraph) + Send>;
 #[derive(Debug)]
 pub struct PresenceObserver {
     task: AbortHandle,
+    cancelled: Arc<AtomicBool>,
 }
 
 impl PresenceObserver {
     pub(super) fn start(shared: &Arc<Shared>, callback: Callback) -> Self {
-        let shared = shared.clone();
+        let (shared, cancelled) = (shared.clone(), Arc::new(AtomicBool::new(false)));
+        let flag = cancelled.clone();
         let task = tokio::spawn(async move {
             tokio::select! {
-                () = watch(&shared, callback) => {}
+                () = watch(&shared, &flag, callback) => {}
                 () = shared.ended.cancelled() => {}
             }
         });
-        Self { task: task.abort_handle() }
+        Self { task: task.abort_handle(), cancelled }
     }
 
     /// Ends the calls. One that runs at this moment runs to its end.
     pub fn cancel(&self) {
+        // The task itself is gone only when it is polled next, and a call that waits for a
+        // thread outlives it.
+        self.cancelled.store(true, Ordering::Release);
         self.task.abort();
     }
 
     /// Whether there will be no further calls.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.task.is_finished()
+        self.cancelled.load(Ordering::Acquire) || self.task.is_finished()
     }
 }
 
@@ -47,12 +53,16 @@ impl Drop for PresenceObserver {
     }
 }
 
-async fn watch(shared: &Shared, mut callback: Callback) {
+async fn watch(shared: &Shared, cancelled: &Arc<AtomicBool>, mut callback: Callback) {
     let mut revisions = shared.revision.subscribe();
     loop {
         revisions.borrow_and_update();
         let graph = shared.graph.borrow().clone();
+        let cancelled = cancelled.clone();
         let called = tokio::task::spawn_blocking(move || {
+            if cancelled.load(Ordering::Acquire) {
+                return callback;
+            }
             // A panic is the callback's own affair; whatever state it keeps is its own too.
             let call = AssertUnwindSafe(|| callback(graph));
             if std::panic::catch_unwind(call).is_err() {
