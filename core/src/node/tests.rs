@@ -55,6 +55,8 @@ struct World {
     mute: Vec<LinkId>,
     held: Vec<Flying>,
     dead: Vec<String>,
+    /// A node whose process is stopped; what is for it waits in its system.
+    stopped: Option<(usize, Node)>,
 }
 
 enum Flying {
@@ -86,6 +88,7 @@ impl World {
             mute: Vec::new(),
             held: Vec::new(),
             dead: Vec::new(),
+            stopped: None,
         };
         for number in 0..nodes {
             world.start(number);
@@ -200,13 +203,14 @@ impl World {
         match flying {
             Flying::Bytes { from, to: (number, link), bytes } => {
                 let silent = self.silent.contains(&(from.min(number), from.max(number)));
-                if self.mute.contains(&link) {
+                if self.mute.contains(&link) || self.is_stopped(number) {
                     self.held.push(Flying::Bytes { from, to: (number, link), bytes });
                 } else if !silent {
                     let data = BytesMut::from(&bytes[..]);
                     self.input(number, TransportEvent::Received { link, data });
                 }
             }
+            Flying::Down(end) if self.is_stopped(end.0) => self.held.push(Flying::Down(end)),
             Flying::Down((number, link)) => {
                 let reason = LinkLoss::ClosedByRemote;
                 self.input(number, TransportEvent::LinkDown { link, reason });
@@ -241,6 +245,22 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Stops the process of a node, as a laptop's lid does.
+    fn stop(&mut self, number: usize) {
+        self.stopped = self.nodes[number].take().map(|node| (number, node));
+    }
+
+    fn is_stopped(&self, number: usize) -> bool {
+        self.stopped.as_ref().is_some_and(|(stopped, _)| *stopped == number)
+    }
+
+    /// The node that was stopped goes on, and finds a later time and what came meanwhile.
+    fn go_on(&mut self) {
+        let (number, node) = self.stopped.take().unwrap();
+        self.nodes[number] = Some(node);
+        self.unmute();
     }
 
     /// What was held back arrives, late and whole, as TCP would have it.

@@ -126,3 +126,46 @@ fn a_link_that_was_silent_for_a_moment_is_trusted_again() {
     assert!(world.run_until(end, |world| links(world, 0)[0].state == LinkState::Up));
     assert_eq!(links(&mut world, 0)[0].link, before);
 }
+
+/// A laptop that sleeps for a minute, in the middle of a line and under traffic.
+#[test]
+fn after_a_minute_asleep_a_node_is_back_and_every_message_has_one_true_outcome() {
+    for sleeper in [1, 2] {
+        let mut world = World::line(3);
+        world.converge();
+        let mut got = Vec::new();
+        let mut sent = 0_u32;
+        let mut talk = |world: &mut World, seconds: u64, got: &mut Vec<Bytes>| {
+            for _ in 0..seconds * 10 {
+                world.send(0, 2, &sent.to_be_bytes());
+                sent += 1;
+                world.run(Duration::from_millis(100));
+                if !world.is_stopped(2) {
+                    got.extend(world.take(2));
+                }
+            }
+        };
+        talk(&mut world, 2, &mut got);
+        let before = world.events[0].len();
+        world.stop(sleeper);
+        talk(&mut world, 60, &mut got);
+        let left = |event: &Event| matches!(event, Event::Presence(Change::PeerLeft(..)));
+        assert!(world.events[0][before..].iter().any(left), "it was shown as if it were there");
+        world.go_on();
+        world.converge();
+        talk(&mut world, 2, &mut got);
+        world.run(Duration::from_secs(40));
+        got.extend(world.take(2));
+
+        let got: Vec<u32> =
+            got.iter().map(|data| u32::from_be_bytes(data[..].try_into().unwrap())).collect();
+        assert!(got.is_sorted_by(|a, b| a < b), "doubled or out of order: {got:?}");
+        assert_eq!(got.last(), Some(&(sent - 1)));
+        let outcomes = world.outcomes(0);
+        assert_eq!(outcomes.len(), sent as usize, "a sender was left without an answer");
+        let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|o| is(o)).count();
+        let delivered = count(|outcome| matches!(outcome, Outcome::Delivered { .. }));
+        let unknown = count(|outcome| matches!(outcome, Outcome::Unknown(_)));
+        assert!((delivered..=delivered + unknown).contains(&got.len()), "{delivered} {unknown}");
+    }
+}
