@@ -348,8 +348,8 @@ mod tests {
 
     #[test]
     fn links_whose_end_was_lost_are_forgotten() {
-        let mut strangers = Strangers::default();
-        strangers.dialled = (0..10).map(link).collect();
+        let dialled = (0..10).map(link).collect();
+        let mut strangers = Strangers { dialled, ..Default::default() };
         strangers.on_overflow(|of| of.number == 3);
         assert_eq!(strangers.dialled, BTreeSet::from([link(3)]));
     }
