@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::debug;
 
 use crate::LINKS_MAX;
 use crate::condition::{Conditions, Part};
@@ -115,7 +115,7 @@ impl Accept {
     fn on_failure(&self, error: &io::Error, back_off: &mut Option<Duration>) -> Duration {
         let wait = back_off.map_or(BACK_OFF, |last| (2 * last).min(BACK_OFF_MAX));
         if back_off.replace(wait).is_none() {
-            warn!(%error, "cannot accept connections");
+            debug!(%error, "cannot accept connections");
             let detail = format!(
                 "cannot accept connections for now ({error}): close programs that use many files \
                  and connections, or raise the limit of open files for this program; trying again"

@@ -298,7 +298,7 @@ impl Running {
     fn on_failure(&mut self, now: Instant, interface: String, error: &mdns_sd::Error) {
         let error = error.to_string();
         if self.failures.get(&interface).is_none_or(|known| known.error != error) {
-            warn!(interface, error, "multicast DNS does not work");
+            debug!(interface, error, "multicast DNS does not work");
         }
         self.failures.insert(interface, Failure { retry_at: now + RETRY_AFTER, error });
     }

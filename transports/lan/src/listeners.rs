@@ -65,11 +65,7 @@ impl Listeners {
 
     /// Says what is missing and why.
     pub(crate) fn tell(&self, missing: &Missing) {
-        let condition = missing.condition(self.accepting);
-        if let Some(condition) = &condition {
-            warn!(detail = %condition.detail, "not every listener works");
-        }
-        self.conditions.set(Part::Listen, condition);
+        self.conditions.set(Part::Listen, missing.condition(self.accepting));
     }
 
     /// Runs until the driver shuts down and every link that came in has ended. What could not be
