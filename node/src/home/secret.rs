@@ -18,7 +18,7 @@ pub fn load_network_secret(path: impl AsRef<Path>) -> Result<NetworkSecret, Home
     let content = file::read_private(path)?.ok_or_else(|| HomeError::Io {
         action: "read",
         path: path.to_owned(),
-        source: std::io::ErrorKind::NotFound.into(),
+        source: std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file"),
     })?;
     let secret = file::second_word_secret(&content, HEADER);
     let secret =
