@@ -102,17 +102,17 @@ pub(crate) struct SendArguments {
     #[arg(long)]
     pub(crate) unreliable: bool,
     /// Give up after so many seconds
-    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ListenArguments {
     /// End after so many messages [default: when interrupted]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) count: Option<u64>,
     /// Give up after so many seconds [default: never]
-    #[arg(long, value_name = "S", value_parser = seconds)]
+    #[arg(long, value_name = "S", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -130,7 +130,7 @@ pub(crate) struct PipeArguments {
     #[arg(long, value_name = "PEER", requires = "accept", conflicts_with = "peer")]
     pub(crate) from: Option<String>,
     /// Give up if the pipe is not open after so many seconds [default: 30; with --accept: never]
-    #[arg(long, value_name = "S", value_parser = seconds)]
+    #[arg(long, value_name = "S", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -154,10 +154,10 @@ pub(crate) struct WaitArguments {
     pub(crate) condition: WaitCondition,
     /// With --peer: until it is exactly so many hops away; a neighbour is 1
     #[arg(long, value_name = "N", requires = "peer", conflicts_with_all = ["peers", "gone"])]
-    #[arg(value_parser = clap::value_parser!(u8).range(1..))]
+    #[arg(value_parser = hops, allow_negative_numbers = true)]
     pub(crate) hops: Option<u8>,
     /// Give up after so many seconds
-    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
 }
 
@@ -165,7 +165,7 @@ pub(crate) struct WaitArguments {
 #[group(required = true, multiple = false)]
 pub(crate) struct WaitCondition {
     /// Until at least so many other peers can be reached
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number, allow_negative_numbers = true)]
     pub(crate) peers: Option<u64>,
     /// Until this peer can be reached
     #[arg(long, value_name = "PEER")]
@@ -180,13 +180,13 @@ pub(crate) struct PingArguments {
     /// A peer key, a device name, or the beginning of a peer key
     pub(crate) peer: String,
     /// End after so many pings [default: when interrupted]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) count: Option<u64>,
     /// So many seconds from one ping to the next, at least
-    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) interval: Duration,
     /// Give up a ping after so many seconds
-    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
 }
 
@@ -195,17 +195,17 @@ pub(crate) struct TraceArguments {
     /// A peer key, a device name, or the beginning of a peer key
     pub(crate) peer: String,
     /// Give up after so many seconds; a hop that keeps silent takes 2
-    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct WatchArguments {
     /// End after so many changes [default: when interrupted]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) count: Option<u64>,
     /// Give up after so many seconds [default: never]
-    #[arg(long, value_name = "S", value_parser = seconds)]
+    #[arg(long, value_name = "S", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -214,6 +214,24 @@ fn seconds(text: &str) -> Result<Duration, String> {
     match seconds {
         Some(time) if time > Duration::ZERO && time <= TIMEOUT_MAX => Ok(time),
         _ => Err("give seconds over 0 and up to 86400, such as 5 or 0.5".into()),
+    }
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "give a whole number, such as 3".into())
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    match number(text) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("give a whole number from 1 on".into()),
+    }
+}
+
+fn hops(text: &str) -> Result<u8, String> {
+    match text.parse() {
+        Ok(hops) if hops > 0 => Ok(hops),
+        _ => Err("give a whole number from 1 to 255".into()),
     }
 }
 

@@ -72,6 +72,18 @@ fn what_is_not_known_is_refused_with_words() {
         assert_eq!(failure.code, ErrorCode::Usage);
         assert!(!failure.message.contains('\n') && !failure.message.starts_with("error"));
     }
+    for (wrong, advice) in [
+        ("ping ben --count 0", "give a whole number from 1 on"),
+        ("ping ben --count many", "give a whole number from 1 on"),
+        ("watch --count -2", "give a whole number from 1 on"),
+        ("ping ben --interval -1", "give seconds over 0 and up to 86400, such as 5 or 0.5"),
+        ("trace ben --timeout soon", "give seconds over 0 and up to 86400, such as 5 or 0.5"),
+        ("wait --peers -1", "give a whole number, such as 3"),
+        ("wait --peer ben --hops 0", "give a whole number from 1 to 255"),
+    ] {
+        let failure = usage_failure(&parse(&format!("hedgerow {wrong}")).unwrap_err());
+        assert!(failure.message.ends_with(&format!(": {advice}")), "{wrong}: {failure:?}");
+    }
     let failure = usage_failure(&parse("hedgerow up --nmae x").unwrap_err());
     assert_eq!(failure.message, "unexpected argument '--nmae' found");
 }
