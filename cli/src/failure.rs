@@ -1,6 +1,7 @@
 //! Why a command failed: for people a sentence, for programs a code, for shells an exit code.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use hedgerow::bus::{
     Fate, ListenError, OpenError, RejectReason, SendError, StreamEnd, StreamError,
@@ -246,7 +247,14 @@ impl From<ListenError> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        from_library(ErrorCode::BadConfig, &error, "correct it; docs/cli.md lists the keys")
+        let hint = match &error {
+            ConfigError::Unreadable { source, .. } => match source.kind() {
+                ErrorKind::NotFound => "check the path",
+                _ => "make it a file that this user may read, or name another one",
+            },
+            _ => "correct it; docs/cli.md lists the keys",
+        };
+        from_library(ErrorCode::BadConfig, &error, hint)
     }
 }
 

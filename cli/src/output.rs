@@ -1,12 +1,12 @@
 //! What goes to standard output and standard error.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
 
 use crate::event::Event;
-use crate::failure::Failure;
+use crate::failure::{ErrorCode, Failure};
 
 /// Where results go: JSON for programs or text for people.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +39,14 @@ impl Output {
 
     pub(crate) fn print_text(self, text: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        write_line(&mut out, text)
-            .map_err(|error| Failure::internal("cannot write to standard output", error))
+        write_line(&mut out, text).map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe => {
+                let message = "cannot write to standard output: nobody reads it any more";
+                let hint = "the program that it is piped to, such as `head`, has ended";
+                Failure::new(ErrorCode::Internal, message, hint)
+            }
+            _ => Failure::internal("cannot write to standard output", error),
+        })
     }
 
     /// Tells what failed: with `--json` on standard output, else on standard error.
@@ -118,7 +124,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::failure::{Candidate, ErrorCode};
+    use crate::failure::Candidate;
 
     fn ambiguous() -> Failure {
         let mut failure =

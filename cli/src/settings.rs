@@ -93,6 +93,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let flags = UpArguments { config: Some(home.path().join("none.toml")), ..flags() };
         let failure = merge(home.path(), &flags, &Environment::default()).unwrap_err();
-        assert_eq!(Failure::from(failure).code.exit_code(), 7);
+        let failure = Failure::from(failure);
+        assert_eq!((failure.code.exit_code(), failure.hint.as_str()), (7, "check the path"));
     }
 }

@@ -54,7 +54,9 @@ fn table(links: &[&LinkLine]) -> String {
         ]);
     }
     let mut text = table.render();
-    text.push_str("\n* carries data");
+    if links.iter().any(|link| link.is_active) {
+        text.push_str("\n* carries data");
+    }
     for link in links {
         if let (Some(key), Some(reason)) = (&link.peer_key_string, &link.last_close) {
             let (key, transport) = (short_key(key), printable(&link.transport));
@@ -90,7 +92,9 @@ PEER  TRANSPORT    STATE  ENDPOINT           RTT  LOSS      RATE  QUEUED    AGE
 ben   AccessPoint  up *   127.0.0.1:4040  0.2 ms     -  1.5 KB/s    12 B  4.2 s
 * carries data
 the AccessPoint link to pk01234567 before closed: timed out";
-        assert_eq!(text(&[link]), expected);
+        assert_eq!(text(std::slice::from_ref(&link)), expected);
+        let waiting = LinkLine { state: "handshaking".into(), is_active: false, ..link };
+        assert!(!text(&[waiting]).contains('*'), "nothing to explain");
         assert_eq!(text(&[]), "no links");
     }
 }

@@ -14,6 +14,19 @@ fn an_unknown_option_is_a_usage_error() {
 }
 
 #[test]
+fn a_reader_that_has_ended_is_told_as_such() {
+    let home = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hedgerow"));
+    command.arg("doctor").env("HEDGEROW_HOME", home.path()).stdout(writer);
+    let ended = command.output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let text = String::from_utf8(ended.stderr).unwrap();
+    assert!(text.contains("nobody reads it any more") && !text.contains("HEDGEROW_LOG"), "{text}");
+}
+
+#[test]
 fn help_is_no_error() {
     let home = tempfile::tempdir().unwrap();
     for arguments in [&["--help"][..], &["--version"], &["pipe", "--help"]] {
