@@ -139,6 +139,24 @@ fn a_machine_without_any_network_is_exit_1_with_a_hint() {
     assert!(checks(&all, "multicast").is_empty());
 }
 
+#[test]
+fn a_link_proves_a_transport_that_finds_nobody() {
+    let home = tempfile::tempdir().unwrap();
+    let test = "a_link_proves_a_transport_that_finds_nobody";
+    let text = "ip link set lo up\nmkdir \"$HEDGEROW_HOME/b\"\n\
+         echo 'transports.lan.port = 4040' >\"$HEDGEROW_HOME/b/config.toml\"\n\
+         \"$0\" up --home \"$HEDGEROW_HOME/b\" >&2 &\nb=$!\n\
+         echo 'connect.tcp_servers = [\"127.0.0.1:4040\"]' >\"$HEDGEROW_HOME/config.toml\"\n\
+         \"$0\" up >&2 &\na=$!\ntrap 'kill $a $b' EXIT\n\
+         until \"$0\" wait --peers 1 >&2; do kill -0 $a; done\n\"$0\" doctor --json";
+    let Some(command) = script_with_ip(test, home.path(), text, &[]) else { return };
+    let all = lines(Run::of(command).end(), 0);
+    assert!(the(&all, "node")["message"].as_str().unwrap().contains("links: 1"), "{all:#?}");
+    let transport = checks(&all, "transport")[0];
+    assert_eq!(transport["status"], "fail", "nobody is found: {transport}");
+    assert!(transport["message"].as_str().unwrap().contains("TemporarilyUnavailable"));
+}
+
 /// Two ends of a cable in one namespace, with an address on one; the kernel takes a moment to
 /// see that it is plugged in.
 const CABLE: &str = "ip link add cable type veth peer name other\n\
