@@ -303,7 +303,11 @@ impl Node {
             return;
         };
         let Some(entry) = self.links.get(&link) else { return };
-        // A link that takes nothing must not gather them second by second.
+        // A link that takes nothing must not gather them second by second, nor keep others from
+        // theirs with those that nobody waits for any more.
+        let before = self.traces.outbox.len();
+        self.traces.outbox.retain(|waiting| now.since(waiting.since) < TRACE_HOP_TIMEOUT);
+        self.counters.dropped_expired += (before - self.traces.outbox.len()) as u64;
         let waiting = self.traces.outbox.iter().filter(|waiting| waiting.tell.is_some()).count();
         let full = u32::try_from(waiting).is_ok_and(|waiting| waiting >= TRACE_TELLS_PER_S);
         if full || !self.traces.tells_allowed.take(now) {

@@ -263,14 +263,14 @@ fn answers_that_cannot_leave_do_not_gather_and_those_for_who_is_gone_make_room()
         world.node(1).on_data(now, link, key(0), DataFrame { header, ..frame });
     };
     // Nothing is pulled meanwhile, as when the link takes nothing.
-    for second in 0..=u64::from(TRACE_TELLS_PER_S) {
-        let now = world.now + Duration::from_secs(second);
+    for tenth in 0..=TRACE_TELLS_PER_S {
+        let now = world.now + Duration::from_millis(100) * tenth;
         ask(&mut world, now);
     }
     assert_eq!(world.node(1).counters().trace_tells_over_rate, 1);
-    world.now += Duration::from_secs(u64::from(TRACE_TELLS_PER_S));
+    world.now += TRACE_HOP_TIMEOUT + Duration::from_millis(1_400);
     world.carry_out(1);
-    // Nobody waits any more for those of the first 14 seconds.
+    // Nobody waits any more for those of the first 1.4 seconds.
     assert_eq!(world.node(1).counters().dropped_expired, 15);
 
     let now = world.now;
@@ -330,4 +330,24 @@ fn a_ping_to_a_peer_that_vanishes_fails_with_a_reason() {
     let gone = world.ping(0, 2, Duration::from_secs(3));
     world.run(Duration::from_secs(3));
     assert_eq!(world.pinged(0, gone), Some(Err(PingFailure::NoRoute)));
+}
+
+#[test]
+fn answers_for_a_neighbour_that_takes_nothing_keep_no_other_from_its_own() {
+    let mut world = World::line(3);
+    world.settle();
+    let now = world.now;
+    let mut ask = |now: Instant, from: usize, to: usize, link: LinkId| {
+        let frame = tell(TraceId(7), 1, from, from);
+        let (kind, hop_limit, destination) = (DataKind::TraceAsk, 1, key(to).address());
+        let header = RoutingHeader { kind, hop_limit, destination, ..frame.header };
+        world.node(1).on_data(now, link, key(from), DataFrame { header, ..frame });
+        world.node(1).counters().trace_tells_over_rate
+    };
+    let link = LinkId { transport: WIRE, number: 2 };
+    for _ in 0..TRACE_TELLS_PER_S {
+        assert_eq!(ask(now, 2, 0, link), 0);
+    }
+    assert_eq!(ask(now, 0, 2, link), 1, "as many as may wait");
+    assert_eq!(ask(now + TRACE_HOP_TIMEOUT, 0, 2, link), 1, "nobody waits for those any more");
 }
