@@ -128,7 +128,9 @@ impl Node {
             self.close(now, link, CloseCode::Myself, Duration::ZERO);
             return;
         }
-        let rival = self.links_of(key).find(|(other, _)| other.transport == link.transport);
+        let rivals = self.links_of(key).filter(|(other, _)| other.transport == link.transport);
+        // One that is closing is gone in a moment: the newcomer competes with the one that stays.
+        let rival = rivals.min_by_key(|(_, entry)| entry.link.state() == LinkState::Closed);
         let rival = rival.map(|(other, _)| other);
         if self
             .neighbours

@@ -82,3 +82,27 @@ fn of_two_links_one_stays_and_a_third_one_has_no_case() {
     let links: Vec<LinkId> = world.node(0).links(now).map(|view| view.link).collect();
     assert_eq!(links, [second], "the first did not answer");
 }
+
+#[test]
+fn a_link_that_comes_up_while_another_one_is_closing_competes_with_the_one_that_stays() {
+    let mut world = World::line(2);
+    world.converge();
+    let first = mute(&mut world);
+    connect(&mut world);
+    world.run(DELAY * 5);
+    // Its last bytes are not pulled: it closes for a second.
+    let other = world.wires.remove(&(0, first)).unwrap();
+    world.wires.remove(&other);
+    let closing = |world: &mut World| {
+        let now = world.now;
+        (0..2).all(|n| world.node(n).links(now).any(|view| view.state == LinkState::Closed))
+    };
+    let end = world.now + Duration::from_secs(3);
+    assert!(world.run_until(end, closing));
+    connect(&mut world);
+    world.run(Duration::from_secs(5));
+    for number in 0..2 {
+        let now = world.now;
+        assert_eq!(world.node(number).links(now).count(), 1, "node {number}");
+    }
+}
