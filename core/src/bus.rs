@@ -316,16 +316,6 @@ impl Bus {
         None
     }
 
-    /// Whether [`Self::poll_transmit`] may have something for `link`; a hint.
-    #[must_use]
-    pub fn wants_transmit(&self, link: LinkId) -> bool {
-        let turns = self.turns.get(&link);
-        turns.is_some_and(|turns| turns.iter().any(|turn| !turn.is_empty()))
-            || self.replies.iter().any(|(key, _)| {
-                self.peers.get(key).and_then(|peer| peer.path).is_some_and(|p| p.link == link)
-            })
-    }
-
     /// The next event.
     pub fn poll_event(&mut self) -> Option<BusEvent> {
         let owed = self.cx.events.outcomes_owed;

@@ -506,19 +506,6 @@ impl Link {
             Phase::Closing { .. } | Phase::Closed => LinkState::Closed,
         }
     }
-
-    /// Whether the link itself has something to send, whatever its source has.
-    #[must_use]
-    pub fn has_own_bytes(&self) -> bool {
-        match &self.phase {
-            Phase::Greeting(greeting) => !greeting.outbox.is_empty(),
-            Phase::Up(up) => {
-                up.liveness.is_due() || !up.control.is_empty() || !up.turns.first.is_empty()
-            }
-            Phase::Closing { .. } => true,
-            Phase::Closed => false,
-        }
-    }
 }
 
 #[cfg(test)]

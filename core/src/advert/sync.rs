@@ -175,12 +175,6 @@ impl Sync {
         mine
     }
 
-    /// Whether there is something to send.
-    #[must_use]
-    pub fn wants_transmit(&self) -> bool {
-        matches!(self.summary, SummaryOut::From(_)) || self.has_adverts() || self.again_due
-    }
-
     /// Makes due what was put off.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.again_due |= !self.again.is_empty() && now >= self.again_at;
@@ -250,12 +244,6 @@ impl Sync {
         let stamps = ids.iter().filter_map(|id| database.stamp(*id)).collect();
         self.summary = if last { SummaryOut::Done } else { SummaryOut::From(ids.last().copied()) };
         Some(Control::Summary(Summary { last, stamps }))
-    }
-
-    /// How many adverts wait for this neighbour.
-    #[must_use]
-    pub fn dirty(&self) -> usize {
-        self.dirty.len()
     }
 }
 
@@ -388,7 +376,7 @@ mod tests {
             };
             a.sync.mark(taken.id);
         }
-        assert_eq!(a.sync.dirty(), 1);
+        assert_eq!(a.sync.dirty.len(), 1);
         settle(&mut a, &mut b, 1_280);
         assert_eq!((a.sent, a.stamps()), (1, b.stamps()));
     }

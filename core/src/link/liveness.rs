@@ -106,10 +106,6 @@ impl Liveness {
         Some(Keepalive { sequence: self.sequence, flags, echo, held_us })
     }
 
-    pub(super) fn is_due(&self) -> bool {
-        self.due
-    }
-
     /// Makes the next keepalive due; asks once for an answer when the silence grows long. Says
     /// whether the link has just become suspect.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {

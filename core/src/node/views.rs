@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::counters::Counters;
-use crate::id::{Address, LinkId, PeerKey};
+use crate::id::{LinkId, PeerKey};
 use crate::io::{ConnectionType, Endpoint};
 use crate::link::{LinkEnd, LinkState};
 use crate::presence::{Graph, GraphInput, LinkFigures};
@@ -85,12 +85,6 @@ impl Node {
     #[must_use]
     pub fn route(&self, peer: &PeerKey) -> Option<&Route> {
         self.table.route(peer)
-    }
-
-    /// The one peer with this address.
-    #[must_use]
-    pub fn peer_at(&self, address: &Address) -> Option<PeerKey> {
-        self.database.by_address(address)
     }
 
     /// What was dropped, refused or skipped.

@@ -217,12 +217,6 @@ impl Bodies {
         true
     }
 
-    /// Whether pieces wait to be sent to a neighbour.
-    #[must_use]
-    pub fn serves(&self, to: &PeerKey) -> bool {
-        self.serving.get(to).is_some_and(|pieces| !pieces.is_empty())
-    }
-
     /// The next piece for a neighbour.
     pub fn poll_chunk(&mut self, to: &PeerKey) -> Option<BodyChunk> {
         let serving = self.serving.get_mut(to)?;
