@@ -382,7 +382,10 @@ impl Bus {
         peer.forget_handshakes(&mut self.indices);
         let Some(session) = &mut peer.session else { return };
         match tell {
-            Some(reason) if session.keys.is_some() => session.close(&mut self.cx, reason, end),
+            // Without a path it would wait to say so for ever, and take the room of others.
+            Some(reason) if peer.path.is_some() && session.can_seal() => {
+                session.close(&mut self.cx, reason, end);
+            }
             _ => {
                 session.fail(&mut self.cx, end);
                 self.drop_session(key);

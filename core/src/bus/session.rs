@@ -237,6 +237,11 @@ impl Session {
             || !self.pings.is_empty()
     }
 
+    /// Whether there are keys to seal another packet with.
+    pub(super) fn can_seal(&self) -> bool {
+        self.keys.as_ref().is_some_and(|keys| !keys.is_spent())
+    }
+
     pub(super) fn is_closing(&self) -> bool {
         self.closing.is_some()
     }
@@ -361,7 +366,7 @@ impl Session {
         let gap = self.waiting_since.map(|since| since + cx.config.session_gap);
         let old = self.previous.as_ref().map(|(_, until)| *until);
         let lanes = self.lanes.iter().flat_map(|lane| {
-            let sending = has_path && self.keys.as_ref().is_some_and(|keys| !keys.is_spent());
+            let sending = has_path && self.can_seal();
             [
                 if sending { lane.recovery.deadline(&lane.rtt) } else { None },
                 if sending { lane.arrivals.deadline() } else { None },

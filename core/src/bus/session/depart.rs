@@ -9,7 +9,6 @@ use crate::bus::config::{DataHead, Path};
 use crate::bus::control::Control;
 use crate::bus::frame::{self, DATA_HEADER_MAX, Frame};
 use crate::bus::recovery::{Item, Sent};
-use crate::bus::seal::Keys;
 use crate::bus::shared::Shared;
 use crate::crypto::aead::TAG_BYTES;
 use crate::io::Lane;
@@ -31,7 +30,7 @@ struct Packet<'a> {
 impl Session {
     /// Whether [`Self::poll_packet`] would give a packet, apart from sizes.
     pub(in crate::bus) fn wants(&self, now: Instant, lane: Lane) -> bool {
-        if self.keys.as_ref().is_none_or(Keys::is_spent) {
+        if !self.can_seal() {
             return false;
         }
         if self.closing.is_some() {

@@ -155,6 +155,19 @@ fn a_denied_peer_loses_its_session_and_gets_no_other() {
 }
 
 #[test]
+fn a_session_that_is_closed_without_a_path_takes_no_room() {
+    let mut pair = Pair::new(6);
+    pair.send(0, "x");
+    pair.run(SECOND);
+    pair.set_paths(None);
+    let (now, other) = (pair.now, pair.keys[0]);
+    pair.ends[1].handle_verdict(now, other, false);
+    pair.run(60 * SECOND);
+    assert_eq!(pair.ends[1].sessions(), 0);
+    assert!(pair.ends[1].peers.is_empty() && pair.ends[1].indices.is_empty());
+}
+
+#[test]
 fn garbage_changes_nothing() {
     let mut pair = Pair::new(7);
     pair.recorded = Some(Vec::new());
