@@ -74,6 +74,8 @@ pub struct Node {
     stale: settle::Stale,
     crowded: Seldom,
     expire_at: Instant,
+    /// Each link closes with the next bytes that are pulled from it.
+    shut_down: bool,
 }
 
 /// How often an event is told that outsiders can bring about as often as they like.
@@ -155,6 +157,7 @@ impl Node {
             stale: settle::Stale::default(),
             crowded: Seldom::default(),
             expire_at: now + EXPIRE_INTERVAL,
+            shut_down: false,
         };
         node.settle(now);
         node
@@ -266,8 +269,13 @@ impl Node {
     /// The next bytes to send on a link; `None` when there are none. To be called when the
     /// link's driver can take a chunk.
     pub fn poll_transmit(&mut self, now: Instant, link: LinkId) -> Option<Bytes> {
-        let bytes = self.pull(now, link);
-        if bytes.is_some() {
+        let mut bytes = self.pull(now, link);
+        if self.shut_down {
+            // The sessions have said goodbye with that.
+            self.close(now, link, CloseCode::Shutdown, Duration::ZERO);
+            bytes = bytes.or_else(|| self.pull(now, link));
+        }
+        if bytes.is_some() || self.shut_down {
             // Pulling changes nothing that others depend on, unless the link ended with it.
             if self.on_link_events(now, link) {
                 self.settle(now);
@@ -324,16 +332,11 @@ impl Node {
         self.settle(now);
     }
 
-    /// Says goodbye on every session and link. Pull the last bytes, then drop the node.
+    /// Says goodbye on every session and link. Pull the last bytes, then drop the node: a link
+    /// closes when it is pulled, as what the sessions have to say goes ahead.
     pub fn shutdown(&mut self, now: Instant) {
+        self.shut_down = true;
         self.bus.close(now);
-        let links: alloc::vec::Vec<LinkId> = self.links.keys().copied().collect();
-        for link in links {
-            if let Some(entry) = self.links.get_mut(&link) {
-                entry.link.close(now, CloseCode::Shutdown, Duration::ZERO);
-                self.on_link_events(now, link);
-            }
-        }
         self.settle(now);
     }
 

@@ -236,7 +236,13 @@ impl Node {
         }
     }
 
-    fn close(&mut self, now: Instant, link: LinkId, code: CloseCode, retry_after: Duration) {
+    pub(super) fn close(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        code: CloseCode,
+        retry_after: Duration,
+    ) {
         if let Some(entry) = self.links.get_mut(&link) {
             entry.link.close(now, code, retry_after);
         }

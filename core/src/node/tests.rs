@@ -396,6 +396,29 @@ fn a_message_crosses_four_hops_and_its_sender_hears_of_it() {
 }
 
 #[test]
+fn a_node_that_shuts_down_says_goodbye_on_its_sessions_too() {
+    for (hops, end) in [(1, 1), (2, 2)] {
+        let mut world = World::line(hops + 1);
+        world.converge();
+        world.send(0, end, b"x");
+        world.run(Duration::from_secs(2));
+        // Its host does nothing more for it but to send its last bytes.
+        world.near.clear();
+        let now = world.now;
+        world.node(0).shutdown(now);
+        world.run(Duration::from_secs(2));
+        let reasons: Vec<_> = world.events[end]
+            .iter()
+            .filter_map(|event| match event {
+                Event::Bus(BusEvent::SessionDown { reason, .. }) => Some(*reason),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(reasons, [crate::bus::SessionEnd::ClosedByRemote], "{hops} hops");
+    }
+}
+
+#[test]
 fn a_stream_carries_more_than_every_queue_on_the_way() {
     let mut world = World::line(4);
     world.converge();
