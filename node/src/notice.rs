@@ -2,6 +2,24 @@
 //!
 //! A node goes on whatever strangers and peers do to it. What a person may want to act on is told
 //! here, in sentences; [`crate::Counters`] count all of it.
+//!
+//! What a node says of its surroundings, by question:
+//!
+//! | question | answer |
+//! |---|---|
+//! | what went wrong, as it happens? | [`Mesh::notices`]: a reader of events, the latest ones first |
+//! | who is near now and cannot join, and why? | [`Mesh::strangers`]: a list, also of those that only show a beacon |
+//! | how is each transport now? | [`Mesh::transports`]: its condition |
+//! | how often did it happen, all in all? | [`Mesh::counters`] |
+//!
+//! A failed handshake is in three of them: it makes a notice, once a minute for each host; it
+//! makes or counts a stranger; and it is counted. A node of another network that only shows
+//! itself is a stranger and no notice: nothing is wrong with it.
+//!
+//! [`Mesh::notices`]: crate::Mesh::notices
+//! [`Mesh::strangers`]: crate::Mesh::strangers
+//! [`Mesh::transports`]: crate::Mesh::transports
+//! [`Mesh::counters`]: crate::Mesh::counters
 
 use std::collections::VecDeque;
 use std::sync::Arc;
