@@ -81,7 +81,8 @@ impl Mesh {
         self.shared.open
     }
 
-    /// The addresses the local network's listener is bound to; empty without one.
+    /// The addresses the local network's listener was bound to at the start; empty without one.
+    /// One that could not be bound then is tried again, and its transport's condition says so.
     #[must_use]
     pub fn listen_addresses(&self) -> &[SocketAddr] {
         &self.shared.listen_addresses
@@ -98,7 +99,8 @@ impl Mesh {
         self.shared.ask(Call::Links).await
     }
 
-    /// Who is near and cannot join: at most 64 of them, those that were met last.
+    /// Who is near and cannot join: at most 64 of them, those that were met last. Failed attempts
+    /// are told as [`Mesh::notices`], too; [`crate::notice`] says what is for what.
     ///
     /// # Errors
     /// [`MeshClosed`].
@@ -121,7 +123,8 @@ impl Mesh {
     }
 
     /// What goes wrong around this node, in sentences that say what to do: the latest 64 notices,
-    /// and then those that come. The same trouble is told once a minute.
+    /// and then those that come. The same trouble is told once a minute; [`crate::notice`] says
+    /// what else there is to ask.
     #[must_use]
     pub fn notices(&self) -> Notices {
         Notices::new(self.shared.clone())
@@ -133,10 +136,14 @@ impl Mesh {
         self.shared.transports.borrow().clone()
     }
 
-    /// The transports' conditions as they change.
+    /// The transports' conditions as they change. Waiting for a change is an error once the node
+    /// has shut down.
     #[must_use]
     pub fn transport_changes(&self) -> watch::Receiver<Arc<[TransportStatus]>> {
-        self.shared.transports.subscribe()
+        let mut changes = self.shared.transports.clone();
+        // Those from now on.
+        changes.mark_unchanged();
+        changes
     }
 
     /// Says goodbye to everybody, closes every link and ends every task of the node. Afterwards

@@ -29,7 +29,7 @@ use hedgerow_core::io::{Condition, ConditionState, Input, TransportEvent};
 use hedgerow_core::node::Node;
 use hedgerow_core::time::Instant;
 use hedgerow_driver::{LinkSender, NodeSlot, Report};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub(crate) use call::{Call, NotOpened, Opened, SendReliable};
 pub(crate) use diagnose::TraceNews;
@@ -39,6 +39,7 @@ pub(crate) use streams::{NotSent, Read, StreamState};
 
 use crate::builder::Start;
 use crate::home::Home;
+use crate::links::TransportStatus;
 use crate::mesh::Mesh;
 use crate::notice::Trouble;
 use crate::presence::PresenceOs;
@@ -92,6 +93,8 @@ struct Runtime {
     diagnoses: Diagnoses,
     notifier: Notifier,
     drivers: Drivers,
+    /// What the handles see of them.
+    transports: watch::Sender<Arc<[TransportStatus]>>,
     senders: BTreeMap<LinkId, LinkSender>,
     strangers: Strangers,
     /// Locked while the node runs; takes what the mesh knows better about the boot epoch.
@@ -133,8 +136,17 @@ pub(crate) fn start(start: Start) -> Mesh {
     }
     drop(slot);
     let graph = views::graph(&node, clock.now(), &mut |_, _| {});
-    let parts = shared::Parts { config, local, metadata, listen_addresses, calls, graph };
-    let shared = Arc::new(Shared::new(parts, running.status()));
+    let (transports, status) = watch::channel(running.status());
+    let parts = shared::Parts {
+        config,
+        local,
+        metadata,
+        listen_addresses,
+        calls,
+        graph,
+        transports: status,
+    };
+    let shared = Arc::new(Shared::new(parts));
     let runtime = Runtime {
         clock,
         node,
@@ -142,6 +154,7 @@ pub(crate) fn start(start: Start) -> Mesh {
         diagnoses: Diagnoses::default(),
         notifier: Notifier::new(shared.clone()),
         drivers: running,
+        transports,
         senders: BTreeMap::new(),
         strangers: Strangers::default(),
         home,
@@ -291,7 +304,7 @@ impl Runtime {
         if self.drivers.set_condition(transport, condition) {
             views::log_condition(&self.drivers.kind(transport), condition);
         }
-        self.shared.transports.send_replace(self.drivers.status());
+        self.transports.send_replace(self.drivers.status());
     }
 
     /// Does what the core says until it says nothing more.

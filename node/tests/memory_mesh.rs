@@ -500,8 +500,13 @@ async fn after_shutdown_every_handle_says_so() {
     let [a, b] = &nodes[..] else { panic!() };
     let bus = a.bus();
     let mut acceptor = bus.listen("t").await.unwrap();
+    let mut transports = a.transport_changes();
+    transports.borrow_and_update();
     a.shutdown().await;
     a.shutdown().await;
+    let changed = tokio::time::timeout(SOON, transports.wait_for(|_| false)).await;
+    assert!(changed.expect("the wait ends with the node").is_err());
+    assert_eq!(a.transports().len(), transports.borrow().len());
     assert!(matches!(bus.send_reliable(b.peer_key(), "x").await, Err(SendError::MeshClosed(_))));
     assert!(acceptor.next().await.is_none());
     assert!(bus.messages().next().await.is_none());

@@ -41,7 +41,8 @@ pub(crate) struct Shared {
     notices: broadcast::Sender<Notice>,
     /// The latest notices.
     recent: Mutex<VecDeque<Notice>>,
-    pub(crate) transports: watch::Sender<Arc<[TransportStatus]>>,
+    /// Ends with the task.
+    pub(crate) transports: watch::Receiver<Arc<[TransportStatus]>>,
     pub(crate) inbox: Inbox,
     /// The node is asked to end.
     pub(crate) stop: Flag,
@@ -73,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) listen_addresses: Vec<SocketAddr>,
     pub(crate) calls: mpsc::Sender<Call>,
     pub(crate) graph: PresenceGraph,
+    pub(crate) transports: watch::Receiver<Arc<[TransportStatus]>>,
 }
 
 /// Marks the node as ended when the task is over, however that came.
@@ -109,7 +111,7 @@ impl Flag {
 }
 
 impl Shared {
-    pub(super) fn new(parts: Parts, transports: Arc<[TransportStatus]>) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
         let waiting = Waiting { own_metadata: parts.metadata, ..Waiting::default() };
         Self {
             peer_key: parts.local.peer_key(),
@@ -123,7 +125,7 @@ impl Shared {
             changes: broadcast::Sender::new(CHANGES),
             notices: broadcast::Sender::new(NOTICES),
             recent: Mutex::default(),
-            transports: watch::Sender::new(transports),
+            transports: parts.transports,
             inbox: Inbox::new(&parts.config.bus),
             stop: Flag::new(),
             ended: Flag::new(),
