@@ -357,6 +357,32 @@ async fn nobody_waits_for_acknowledgements_on_a_stream_that_has_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_finish_that_is_dropped_has_finished_all_the_same() {
+    let (_medium, nodes) = line(Shape::lan(), &["a", "b"]).await;
+    let mut acceptor = nodes[1].bus().listen("t").await.unwrap();
+    let opening = nodes[0].bus();
+    let opening = opening.open_stream(nodes[1].peer_key(), "t", Reliability::Reliable);
+    let accepting = async { acceptor.next().await.unwrap().accept().await.unwrap() };
+    let (stream, mut far) = tokio::join!(opening, accepting);
+    let mut stream = stream.unwrap();
+    // So many calls that the node takes no more before this task waits.
+    let mut questions: Vec<_> = (0..2_000).map(|_| Box::pin(nodes[0].links())).collect();
+    for question in &mut questions {
+        assert!(polled_once(question.as_mut()).await.is_pending());
+    }
+    let finish = stream.finish();
+    let _ = polled_once(std::pin::pin!(finish)).await;
+    assert_eq!(stream.send("x").await, Err(StreamError::Finished));
+    drop(questions);
+    let end = tokio::time::timeout(SOON, far.next()).await;
+    assert_eq!(end, Ok(Ok(None)), "the other side hears that no more comes");
+}
+
+async fn polled_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
+    std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+#[tokio::test(start_paused = true)]
 async fn observers_see_the_graph_at_once_and_survive_their_own_panic() {
     let medium = Medium::new();
     medium.connect("a", "b", Shape::lan()).unwrap();

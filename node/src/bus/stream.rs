@@ -237,10 +237,16 @@ impl StreamSender {
     /// [`StreamError::MeshClosed`].
     ///
     /// # Cancel safety
-    /// Safe: finished or not.
+    /// Safe: the first poll finishes.
+    #[allow(clippy::unused_async, reason = "as the other calls on a stream")]
     pub async fn finish(&mut self) -> Result<(), StreamError> {
-        self.open.opened.state.finish_sending();
-        Ok(self.open.shared.call(Call::StreamFinish(self.open.opened.id)).await?)
+        let Open { shared, opened, .. } = &*self.open;
+        if shared.ended.is_cancelled() {
+            return Err(MeshClosed.into());
+        }
+        opened.state.finish_sending();
+        shared.note_sending(opened.id);
+        Ok(())
     }
 
     /// Waits until everything sent so far is in the other application's queue.

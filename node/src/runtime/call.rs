@@ -54,7 +54,6 @@ pub(crate) enum Call {
         answer: Result<Bytes, bus::RejectReason>,
         reply: oneshot::Sender<Option<Opened>>,
     },
-    StreamFinish(StreamId),
     StreamReset(StreamId, u64),
 }
 

@@ -92,14 +92,6 @@ impl Desk {
             Call::Answer { stream, answer, reply } => {
                 let _ = reply.send(self.answer(now, node, stream, answer));
             }
-            Call::StreamFinish(stream) => {
-                if let Some(slot) = self.streams.get_mut(&stream) {
-                    if slot.half == Half::Open {
-                        slot.half = Half::Finishing;
-                    }
-                    self.unpark_stream(now, node, stream);
-                }
-            }
             Call::StreamReset(stream, code) => {
                 // A stream that is gone already needs no reset.
                 let _ = node.with_bus(now, |bus, _| bus.stream_reset(now, stream, code));
@@ -223,7 +215,11 @@ impl Desk {
     /// Gives a stream's waiting messages to the core, in order, and then its end.
     fn unpark_stream(&mut self, now: Instant, node: &mut Node, stream: StreamId) {
         let Some(slot) = self.streams.get_mut(&stream) else { return };
-        slot.parked.extend(slot.state.take_outgoing());
+        let (outgoing, is_last) = slot.state.take_outgoing();
+        slot.parked.extend(outgoing);
+        if is_last && slot.half == Half::Open {
+            slot.half = Half::Finishing;
+        }
         let parked = &mut slot.parked;
         let sent = node.with_bus(now, |bus, _| {
             let mut sent = 0;

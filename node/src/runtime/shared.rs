@@ -60,7 +60,7 @@ struct Waiting {
     metadata_changed: bool,
     /// Streams whose reader has room again.
     hungry: BTreeSet<StreamId>,
-    /// Streams whose sender left messages.
+    /// Streams whose sender left messages, or has finished.
     sending: BTreeSet<StreamId>,
     /// Streams whose handles were dropped.
     dropped: BTreeSet<StreamId>,
@@ -202,7 +202,7 @@ impl Shared {
         self.attention.notify_one();
     }
 
-    /// A stream's sender left messages.
+    /// A stream's sender left messages, or has finished.
     pub(crate) fn note_sending(&self, stream: StreamId) {
         self.waiting().sending.insert(stream);
         self.attention.notify_one();

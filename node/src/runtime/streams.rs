@@ -152,11 +152,11 @@ impl StreamState {
         self.state().finishing = true;
     }
 
-    /// What handles left since the last time.
-    pub(super) fn take_outgoing(&self) -> VecDeque<Bytes> {
+    /// What handles left since the last time, and whether nothing comes after it.
+    pub(super) fn take_outgoing(&self) -> (VecDeque<Bytes>, bool) {
         let mut state = self.state();
         state.told = false;
-        std::mem::take(&mut state.outgoing)
+        (std::mem::take(&mut state.outgoing), state.finishing)
     }
 
     /// The core took messages of this weight.
@@ -267,11 +267,11 @@ mod tests {
             stream.send(half.clone(), tell).await.unwrap();
         }
         assert_eq!(stream.try_send(&half, &tell), Ok(false));
-        assert_eq!((stream.take_outgoing().len(), told.get()), (2, 1));
+        assert_eq!((stream.take_outgoing().0.len(), told.get()), (2, 1));
         assert_eq!(stream.try_send(&half, &tell), Ok(false), "the core has not taken it yet");
         stream.note_sent(weight(&half));
         assert_eq!(stream.try_send(&half, &tell), Ok(true));
-        assert_eq!((stream.take_outgoing().len(), told.get()), (1, 2));
+        assert_eq!((stream.take_outgoing().0.len(), told.get()), (1, 2));
     }
 
     #[tokio::test]
@@ -285,6 +285,7 @@ mod tests {
         assert_eq!(sent, Err(NotSent::Ended(StreamEnd::PeerLost)));
         stream.finish_sending();
         assert_eq!(stream.send(large, || ()).await, Err(NotSent::Finished));
+        assert!(stream.take_outgoing().1, "nothing comes any more");
     }
 
     #[tokio::test]
