@@ -383,6 +383,29 @@ async fn polled_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> std::task:
 }
 
 #[tokio::test(start_paused = true)]
+async fn messages_that_nobody_awaits_any_more_take_no_room_in_the_queue() {
+    struct Owner(#[allow(dead_code, reason = "counted")] Arc<()>);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            static MEBIBYTE: [u8; 1 << 20] = [0; 1 << 20];
+            &MEBIBYTE
+        }
+    }
+    let medium = Medium::new();
+    let mesh = node(&medium, "a").await;
+    let nobody = Identity::from_seed(&[7; 32]).unwrap().peer_key();
+    let alive = Arc::new(());
+    for _ in 0..1_000 {
+        let message = bytes::Bytes::from_owner(Owner(alive.clone()));
+        let bus = mesh.bus();
+        let sending = bus.send_reliable(nobody, message);
+        tokio::time::timeout(Duration::from_millis(1), sending).await.unwrap_err();
+    }
+    let kept = Arc::strong_count(&alive) - 1;
+    assert!(kept < 100, "{kept} MiB are kept, of which the core sends 32");
+}
+
+#[tokio::test(start_paused = true)]
 async fn observers_see_the_graph_at_once_and_survive_their_own_panic() {
     let medium = Medium::new();
     medium.connect("a", "b", Shape::lan()).unwrap();

@@ -27,6 +27,9 @@ const CANDIDATES_MAX: usize = 64;
 /// Reliable messages that wait for room towards one peer. Each is held by a future that awaits
 /// it, so this bounds what one application does to itself.
 const PARKED_MAX: usize = 65_536;
+/// Parked messages that nobody may await any more before they are looked for: beside these, at
+/// most as many as half of the others.
+const PARKED_UNSEEN: usize = 16;
 
 type Outcomes = oneshot::Sender<Result<Outcome, bus::SendError>>;
 
@@ -34,11 +37,35 @@ type Outcomes = oneshot::Sender<Result<Outcome, bus::SendError>>;
 pub(super) struct Desk {
     shared: Arc<Shared>,
     messages: BTreeMap<MessageId, Outcomes>,
-    parked: BTreeMap<PeerKey, VecDeque<SendReliable>>,
+    parked: BTreeMap<PeerKey, Parked>,
     streams: BTreeMap<StreamId, Slot>,
     listeners: BTreeMap<Bytes, mpsc::Sender<Candidate>>,
     events: Vec<BusEvent>,
     readable: bool,
+}
+
+/// Reliable messages that wait for room towards one peer, in order.
+#[derive(Default)]
+struct Parked {
+    queue: VecDeque<SendReliable>,
+    /// Those parked since the queue was last searched for dropped ones.
+    unseen: usize,
+}
+
+impl Parked {
+    /// Takes the last place; gives the message back when there is none.
+    fn push(&mut self, send: SendReliable) -> Result<(), SendReliable> {
+        self.unseen += 1;
+        if self.unseen > PARKED_UNSEEN + self.queue.len() / 2 {
+            self.unseen = 0;
+            self.queue.retain(|send| !send.reply.is_closed());
+        }
+        if self.queue.len() >= PARKED_MAX {
+            return Err(send);
+        }
+        self.queue.push_back(send);
+        Ok(())
+    }
 }
 
 /// One stream.
@@ -107,18 +134,14 @@ impl Desk {
     }
 
     fn send_reliable(&mut self, now: Instant, node: &mut Node, send: SendReliable) {
-        if let Some(parked) = self.parked.get_mut(&send.peer)
-            && !parked.is_empty()
-        {
-            if parked.len() < PARKED_MAX {
-                parked.push_back(send);
-            } else {
-                let _ = send.reply.send(Err(bus::SendError::Busy));
-            }
-            return;
-        }
-        if let Some(send) = self.try_send(now, node, send) {
-            self.parked.entry(send.peer).or_default().push_back(send);
+        let send = match self.parked.get(&send.peer) {
+            // It must not overtake those that wait.
+            Some(_) => Some(send),
+            None => self.try_send(now, node, send),
+        };
+        let Some(send) = send else { return };
+        if let Err(send) = self.parked.entry(send.peer).or_default().push(send) {
+            let _ = send.reply.send(Err(bus::SendError::Busy));
         }
     }
 
@@ -149,13 +172,14 @@ impl Desk {
     }
 
     fn unpark_messages(&mut self, now: Instant, node: &mut Node, peer: PeerKey) {
-        while let Some(send) = self.parked.get_mut(&peer).and_then(VecDeque::pop_front) {
+        let Some(mut parked) = self.parked.remove(&peer) else { return };
+        while let Some(send) = parked.queue.pop_front() {
             if let Some(send) = self.try_send(now, node, send) {
-                self.parked.entry(peer).or_default().push_front(send);
+                parked.queue.push_front(send);
+                self.parked.insert(peer, parked);
                 return;
             }
         }
-        self.parked.remove(&peer);
     }
 
     fn open(
@@ -423,7 +447,8 @@ impl Desk {
         for reply in std::mem::take(&mut self.messages).into_values() {
             let _ = reply.send(Ok(unknown));
         }
-        for send in std::mem::take(&mut self.parked).into_values().flatten() {
+        let parked = std::mem::take(&mut self.parked).into_values();
+        for send in parked.flat_map(|parked| parked.queue) {
             let _ = send.reply.send(Err(bus::SendError::Closed));
         }
         self.listeners.clear();
