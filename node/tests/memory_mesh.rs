@@ -217,6 +217,15 @@ async fn streams_are_refused_rejected_and_reset_with_their_reasons() {
     let rejected = opening.await.unwrap().unwrap_err();
     assert!(rejected.to_string().contains("42"), "{rejected}");
 
+    let opening = {
+        let bus = bus.clone();
+        tokio::spawn(async move { bus.open_stream(to, "t", Reliability::Reliable).await })
+    };
+    let too_large = acceptor.next().await.unwrap().accept_with(vec![0; 769].into()).await;
+    assert_eq!(too_large.unwrap_err(), OpenError::TooLarge { limit: 768 });
+    let rejected = opening.await.unwrap().unwrap_err();
+    assert!(matches!(rejected, OpenError::Rejected { .. }), "{rejected}");
+
     let opening =
         tokio::spawn(async move { bus.open_stream(to, "t", Reliability::Reliable).await });
     let far = acceptor.next().await.unwrap().accept().await.unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hedgerow_core::bus::{RejectReason, Reliability, StreamId, StreamOpen};
 use hedgerow_core::id::PeerKey;
+use hedgerow_core::limits::OPEN_ARGS_BYTES_MAX;
 use tokio::sync::mpsc;
 
 use super::{OpenError, Stream, StreamEnd};
@@ -99,11 +100,15 @@ impl Candidate {
     /// Accepts the stream with arguments for the other side, at most 768 bytes.
     ///
     /// # Errors
-    /// [`OpenError::Ended`] when it is gone already, or the arguments are too long.
+    /// [`OpenError::Ended`] when it is gone already; [`OpenError::TooLarge`] when the arguments
+    /// are too long, and the stream is refused then.
     ///
     /// # Cancel safety
     /// As [`Candidate::accept`].
     pub async fn accept_with(mut self, arguments: Bytes) -> Result<Stream, OpenError> {
+        if arguments.len() > OPEN_ARGS_BYTES_MAX {
+            return Err(OpenError::TooLarge { limit: OPEN_ARGS_BYTES_MAX });
+        }
         let (stream, answer) = (self.id, Ok(arguments));
         let opened = self.shared.ask(|reply| Call::Answer { stream, answer, reply }).await?;
         let opened = opened.ok_or(OpenError::Ended(StreamEnd::ClosedByRemote))?;
