@@ -28,6 +28,8 @@ const SURVEY_EVERY_WITHOUT: Duration = Duration::from_millis(250);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// After an interruption, whoever is there is told again within this.
 const TOLD_AGAIN_WITHIN: Duration = Duration::from_secs(3);
+/// How often the log is told that not everybody on the network is seen.
+const SELDOM: Duration = Duration::from_secs(600);
 /// News that wait.
 const NEWS: usize = 64;
 
@@ -58,6 +60,22 @@ struct Failure {
     error: String,
 }
 
+/// Lets the log be told of something once in a while.
+#[derive(Default)]
+struct Seldom {
+    told_at: Option<Instant>,
+}
+
+impl Seldom {
+    fn may_tell(&mut self, now: Instant) -> bool {
+        let due = self.told_at.is_none_or(|at| now.duration_since(at) >= SELDOM);
+        if due {
+            self.told_at = Some(now);
+        }
+        due
+    }
+}
+
 struct Running {
     rules: InterfaceRules,
     listening: watch::Receiver<Vec<SocketAddr>>,
@@ -71,6 +89,8 @@ struct Running {
     segments: BTreeMap<SegmentId, Member>,
     /// By the name of the interface.
     failures: BTreeMap<String, Failure>,
+    /// Others can bring it about with every announcement.
+    full: Seldom,
     news: mpsc::Sender<(SegmentId, News)>,
     tasks: JoinSet<()>,
 }
@@ -94,6 +114,7 @@ impl Discovery {
             next_segment: 0,
             segments: BTreeMap::new(),
             failures: BTreeMap::new(),
+            full: Seldom::default(),
             news,
             tasks: JoinSet::new(),
         };
@@ -279,7 +300,7 @@ impl Running {
         let endpoints = endpoints(service, &member.interface.borrow());
         let (changes, room) = self.seen.update(id, name, beacon, endpoints);
         debug!(name, sighted = ?changes.sighted, lost = ?changes.lost, "resolved");
-        if room == Err(Full) {
+        if room == Err(Full) && self.full.may_tell(Instant::now()) {
             warn!(name, "too many peers or addresses on this network, some are left out");
         }
         self.outbox.extend(changes);
@@ -406,6 +427,13 @@ mod tests {
         let link_local = rank("fe80::1".parse().unwrap(), &interface());
         assert!(link_local > rank("2001:db8::7".parse().unwrap(), &interface()));
         assert!(link_local < rank("10.0.0.7".parse().unwrap(), &interface()));
+    }
+
+    #[test]
+    fn announcements_cannot_fill_the_log() {
+        let (mut full, begin) = (Seldom::default(), Instant::now());
+        let told = (0..1_200).filter(|s| full.may_tell(begin + Duration::from_secs(*s))).count();
+        assert_eq!(told, 2);
     }
 
     #[test]
