@@ -395,10 +395,9 @@ impl Runtime {
         if !std::mem::take(&mut self.graph_is_stale) && !changed {
             return;
         }
-        let (now, notifier) = (self.clock.now(), &mut self.notifier);
-        let graph = views::graph(&self.node, now, &mut |peer, why| {
-            notifier.tell(now, Trouble::InvalidMetadata { peer, why: Arc::new(why) });
-        });
+        let (now, mut invalid) = (self.clock.now(), Vec::new());
+        let graph = views::graph(&self.node, now, &mut |peer, why| invalid.push((peer, why)));
+        self.notifier.tell_invalid(now, invalid);
         let before = self.shared.graph.send_replace(graph.clone());
         if changed {
             self.shared.revision.send_modify(|revision| *revision += 1);

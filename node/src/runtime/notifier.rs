@@ -1,14 +1,16 @@
 //! Which notices are told, and how often.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::mem::Discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hedgerow_core::id::PeerKey;
 use hedgerow_core::time::Instant;
 
 use super::Shared;
 use crate::notice::{Notice, Trouble};
+use crate::presence::metadata::MetadataError;
 
 /// The same trouble is told again after this; meanwhile it is counted.
 const QUIET: Duration = Duration::from_secs(60);
@@ -20,6 +22,8 @@ const REMEMBERED_MAX: usize = 256;
 pub(super) struct Notifier {
     shared: Arc<Shared>,
     told: Remembered,
+    /// Whose metadata was invalid at the last look.
+    invalid: BTreeSet<PeerKey>,
 }
 
 type Remembered = HashMap<(Discriminant<Trouble>, String), Told>;
@@ -32,13 +36,21 @@ struct Told {
 
 impl Notifier {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, told: HashMap::new() }
+        Self { shared, told: HashMap::new(), invalid: BTreeSet::new() }
     }
 
     pub(super) fn tell(&mut self, now: Instant, trouble: Trouble) {
         if let Some(notice) = Self::admit(&mut self.told, now, trouble) {
             tracing::warn!("{notice}");
             self.shared.notice(notice);
+        }
+    }
+
+    /// Tells of invalid metadata among all that there is. It lasts, and the graph is looked at every
+    /// other second: only what a look finds anew has happened.
+    pub(super) fn tell_invalid(&mut self, now: Instant, found: Vec<(PeerKey, MetadataError)>) {
+        for trouble in newly_invalid(&mut self.invalid, found) {
+            self.tell(now, trouble);
         }
     }
 
@@ -70,8 +82,19 @@ impl Notifier {
     }
 }
 
+fn newly_invalid(
+    known: &mut BTreeSet<PeerKey>,
+    found: Vec<(PeerKey, MetadataError)>,
+) -> Vec<Trouble> {
+    let before = std::mem::replace(known, found.iter().map(|(peer, _)| *peer).collect());
+    let new = found.into_iter().filter(|(peer, _)| !before.contains(peer));
+    new.map(|(peer, why)| Trouble::InvalidMetadata { peer, why: Arc::new(why) }).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::presence::tests::key;
+
     use super::*;
 
     const S: fn(u64) -> Instant = |s| Instant::from_millis(s * 1_000);
@@ -100,6 +123,19 @@ mod tests {
         assert_eq!(again.repeated, 59);
         assert!(again.to_string().ends_with("(59 more times)"), "{again}");
         assert_eq!(bench.admit(S(120), crowded(1)).unwrap().repeated, 0);
+    }
+
+    #[test]
+    fn metadata_that_stays_invalid_is_one_trouble() {
+        let mut known = BTreeSet::new();
+        let mut look = |peers: &[u8]| {
+            let found = peers
+                .iter()
+                .map(|peer| (key(*peer), MetadataError::NotAnObject { found: "a list" }));
+            newly_invalid(&mut known, found.collect()).len()
+        };
+        assert_eq!([look(&[1]), look(&[1]), look(&[1, 2]), look(&[2])], [1, 0, 1, 0]);
+        assert_eq!([look(&[1, 2]), look(&[])], [1, 0], "it was valid meanwhile");
     }
 
     #[test]
