@@ -91,6 +91,26 @@ fn over_the_limit_is_refused_before_a_byte_is_sent() {
 }
 
 #[test]
+fn no_frame_shows_a_relay_what_it_carries() {
+    let mut pair = Pair::new(14);
+    pair.recorded = Some(Vec::new());
+    let words = Bytes::from("meet me behind the hedge ".repeat(400));
+    let id = pair.send(0, words.clone());
+    let to = pair.keys[1];
+    let unreliable = words.slice(..1_000);
+    pair.ends[0].send_unreliable(pair.now, to, Lane::Normal, unreliable, None).unwrap();
+    assert!(pair.run_until(5 * SECOND, |pair| is_delivered(pair.outcome(0, id))));
+    assert_eq!(pair.got[1].len(), 2);
+    let frames = pair.recorded.take().unwrap();
+    let bytes: usize = frames.iter().map(|(_, frame)| frame.payload.len()).sum();
+    assert!(bytes > words.len(), "nothing is compressed");
+    let shows = |payload: &[u8]| {
+        payload.windows(8).any(|seen| words.windows(8).take(25).any(|said| said == seen))
+    };
+    assert!(!frames.iter().any(|(_, frame)| shows(&frame.payload)));
+}
+
+#[test]
 fn many_small_messages_share_packets() {
     let mut pair = Pair::new(4);
     pair.send(0, "first");

@@ -1,8 +1,11 @@
 //! Strangers that connect and say nothing.
 
 use super::*;
+use alloc::string::ToString;
+
 use crate::limits::HANDSHAKES_PENDING_MAX;
 use crate::link::LinkState;
+use crate::wire::control::CloseCode;
 
 /// Somebody at `endpoint` connects to node 0 and says nothing.
 fn knock(world: &mut World, endpoint: &str) -> LinkId {
@@ -86,4 +89,35 @@ fn of_hosts_with_one_each_the_oldest_goes() {
     }
     assert_eq!(half_open(&mut world).len(), HANDSHAKES_PENDING_MAX);
     assert!(!half_open(&mut world).contains(&first));
+}
+
+#[test]
+fn who_finds_no_room_is_told_so_and_so_is_the_one_that_is_full() {
+    let mut world = World::new(18, &[]);
+    for number in 1..=17 {
+        world.near.push((0, number));
+        world.sight(number, 0);
+        // The transport holds 16 links; the last one comes when all are taken.
+        world.run(Duration::from_secs(1));
+    }
+    let turned_away = |event: &Event| matches!(event, Event::TurnedAway { .. });
+    assert!(world.events[0].iter().any(turned_away), "its own user hears nothing");
+    let ends: Vec<&LinkEnd> = world.events[17]
+        .iter()
+        .filter_map(|event| match event {
+            Event::LinkDown { end, .. } => Some(end),
+            _ => None,
+        })
+        .collect();
+    let [LinkEnd::ByPeer { code: CloseCode::AtCapacity, retry_after }] = ends[..] else {
+        panic!("{ends:?}")
+    };
+    let retry_after = *retry_after;
+    assert!(retry_after > Duration::from_secs(2), "{retry_after:?}");
+    assert!(ends[0].to_string().contains("no room for another link"), "{}", ends[0]);
+    // It stays away as long as it was asked to.
+    world.events[17].clear();
+    world.run(retry_after - Duration::from_secs(2));
+    let tried = |event: &Event| matches!(event, Event::LinkDown { .. });
+    assert!(!world.events[17].iter().any(tried), "{:?}", world.events[17]);
 }
