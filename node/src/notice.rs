@@ -308,3 +308,54 @@ impl Notices {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presence::metadata::validate_json_str;
+
+    /// What a user reads of each fault, as docs/features.md has it.
+    fn sentences() -> Vec<Trouble> {
+        let endpoint = || "192.168.1.9:4040".to_owned();
+        let peer = "pkJRzoiYZqJJUIXe9rYkVV9XUTha_0rC-bgjTmcCuoYCU".parse::<PeerKey>().unwrap();
+        let failed = |why| Trouble::NoHandshake { endpoint: endpoint(), why };
+        let broke = |violation| Trouble::BrokeProtocol { peer, endpoint: endpoint(), violation };
+        let refused = |refusal| Trouble::AdvertRefused { from: peer, refusal };
+        let too_deep = format!("{}1{}", "{\"a\":".repeat(65), "}".repeat(65));
+        vec![
+            failed(HandshakeFailure::NotHedgerow),
+            failed(HandshakeFailure::TimedOut),
+            failed(HandshakeFailure::OtherNetwork),
+            failed(HandshakeFailure::HungUp),
+            failed(HandshakeFailure::OpenAndClosed),
+            failed(HandshakeFailure::Malformed),
+            Trouble::Crowded { host: "192.168.1.9".to_owned() },
+            Trouble::Incompatible { endpoint: endpoint(), lowest: 7, highest: 9 },
+            Trouble::TurnedAway { endpoint: endpoint() },
+            broke(Violation::FrameTooLarge),
+            broke(Violation::SealBroken),
+            refused(Refusal::Forged),
+            Trouble::MetadataRefused { peer, bytes: 131_073 },
+            Trouble::InvalidMetadata {
+                peer,
+                why: Arc::new(validate_json_str(&too_deep).unwrap_err()),
+            },
+            Trouble::DuplicateKey,
+        ]
+    }
+
+    #[test]
+    fn every_sentence_of_the_page_is_what_a_user_reads() {
+        let page = include_str!("../../docs/features.md");
+        let missing: Vec<String> = sentences()
+            .iter()
+            .map(ToString::to_string)
+            .map(|sentence| {
+                sentence.replace("pkJRzoiYZqJJUIXe9rYkVV9XUTha_0rC-bgjTmcCuoYCU", "PEER")
+            })
+            .map(|sentence| sentence.replace("192.168.1.9", "HOST"))
+            .filter(|sentence| !page.contains(&format!("\u{60}{sentence}\u{60}")))
+            .collect();
+        assert!(missing.is_empty(), "docs/features.md has not:\n{}", missing.join("\n"));
+    }
+}
