@@ -13,7 +13,7 @@ use crate::id::{Address, PeerKey};
 /// A node's identity: an Ed25519 key pair, and the X25519 secret that follows from it.
 #[derive(Clone)]
 pub struct Identity {
-    seed: Zeroizing<[u8; 32]>,
+    pair: sign::KeyPair,
     noise_secret: Zeroizing<[u8; 32]>,
     peer_key: PeerKey,
     /// Follows from the key by a hash; every packet shows it.
@@ -41,17 +41,15 @@ impl Identity {
     /// # Errors
     /// [`UnusableSeed`] when the public key has sign bit 1.
     pub fn from_seed(seed: &[u8; 32]) -> Result<Self, UnusableSeed> {
-        let public = sign::public(seed);
-        if !sign::is_valid_public(&public) {
+        let pair = sign::KeyPair::from_seed(seed);
+        let public = pair.public();
+        // A clamped multiple of the base point is free of torsion and not the neutral element.
+        if public[31] & 0x80 != 0 {
             return Err(UnusableSeed);
         }
         let peer_key = PeerKey::from_checked(public);
-        Ok(Self {
-            seed: Zeroizing::new(*seed),
-            noise_secret: sign::x25519_secret(seed),
-            peer_key,
-            address: peer_key.address(),
-        })
+        let noise_secret = pair.x25519_secret();
+        Ok(Self { pair, noise_secret, peer_key, address: peer_key.address() })
     }
 
     /// The public half.
@@ -69,7 +67,7 @@ impl Identity {
     /// The 32-byte seed, to store it. Whoever has it is this peer.
     #[must_use]
     pub fn to_seed(&self) -> Zeroizing<[u8; 32]> {
-        self.seed.clone()
+        self.pair.seed()
     }
 
     pub(crate) fn noise_secret(&self) -> &[u8; 32] {
@@ -77,7 +75,7 @@ impl Identity {
     }
 
     pub(crate) fn sign(&self, domain: Domain, parts: &[&[u8]]) -> [u8; sign::SIGNATURE_BYTES] {
-        sign::sign(&self.seed, domain, parts)
+        self.pair.sign(domain, parts)
     }
 }
 

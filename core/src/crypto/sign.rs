@@ -19,24 +19,37 @@ pub(crate) fn is_valid_public(bytes: &[u8; 32]) -> bool {
     point.compress().as_bytes() == bytes && !point.is_small_order() && point.is_torsion_free()
 }
 
-/// The public key of a seed.
-pub(crate) fn public(seed: &[u8; 32]) -> [u8; 32] {
-    SigningKey::from_bytes(seed).verifying_key().to_bytes()
-}
+/// A key pair. It keeps the public half: computing it costs as much as a signature.
+#[derive(Clone)]
+pub(crate) struct KeyPair(SigningKey);
 
-/// The X25519 secret key of a seed, by the standard birational map.
-pub(crate) fn x25519_secret(seed: &[u8; 32]) -> Zeroizing<[u8; 32]> {
-    Zeroizing::new(SigningKey::from_bytes(seed).to_scalar_bytes())
+impl KeyPair {
+    pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(seed))
+    }
+
+    pub(crate) fn seed(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes())
+    }
+
+    pub(crate) fn public(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    /// The X25519 secret key, by the standard birational map.
+    pub(crate) fn x25519_secret(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_scalar_bytes())
+    }
+
+    /// Signs the hash of `parts` in `domain`.
+    pub(crate) fn sign(&self, domain: Domain, parts: &[&[u8]]) -> [u8; SIGNATURE_BYTES] {
+        self.0.sign(&hash::digest(domain, parts)).to_bytes()
+    }
 }
 
 /// The X25519 public key of a valid Ed25519 public key, by the standard birational map.
 pub(crate) fn x25519_public(public: &[u8; 32]) -> Option<[u8; 32]> {
     VerifyingKey::from_bytes(public).ok().map(|key| key.to_montgomery().to_bytes())
-}
-
-/// Signs the hash of `parts` in `domain`.
-pub(crate) fn sign(seed: &[u8; 32], domain: Domain, parts: &[&[u8]]) -> [u8; SIGNATURE_BYTES] {
-    SigningKey::from_bytes(seed).sign(&hash::digest(domain, parts)).to_bytes()
 }
 
 /// Whether `signature` over `parts` in `domain` is `public`'s.
@@ -55,18 +68,19 @@ pub(crate) fn verify(
 mod tests {
     use super::*;
 
-    fn seed_with_sign_bit(sign: u8) -> [u8; 32] {
-        (0..=u8::MAX).map(|n| [n; 32]).find(|seed| public(seed)[31] >> 7 == sign).unwrap()
+    fn pair_with_sign_bit(sign: u8) -> KeyPair {
+        let mut pairs = (0..=u8::MAX).map(|n| KeyPair::from_seed(&[n; 32]));
+        pairs.find(|pair| pair.public()[31] >> 7 == sign).unwrap()
     }
 
     #[test]
     fn a_key_with_sign_bit_one_is_refused_though_it_signs() {
-        let seed = seed_with_sign_bit(1);
-        let key = public(&seed);
-        let signature = sign(&seed, Domain::AdvertSignature, &[b"x"]);
+        let pair = pair_with_sign_bit(1);
+        let key = pair.public();
+        let signature = pair.sign(Domain::AdvertSignature, &[b"x"]);
         assert!(verify(&key, Domain::AdvertSignature, &[b"x"], &signature));
         assert!(!is_valid_public(&key));
-        assert!(is_valid_public(&public(&seed_with_sign_bit(0))));
+        assert!(is_valid_public(&pair_with_sign_bit(0).public()));
     }
 
     #[test]
@@ -84,17 +98,17 @@ mod tests {
 
     #[test]
     fn a_signature_holds_in_its_domain_only() {
-        let seed = seed_with_sign_bit(0);
-        let signature = sign(&seed, Domain::AdvertSignature, &[b"x"]);
-        assert!(!verify(&public(&seed), Domain::BindingSignature, &[b"x"], &signature));
-        assert!(!verify(&public(&seed), Domain::AdvertSignature, &[b"y"], &signature));
+        let pair = pair_with_sign_bit(0);
+        let signature = pair.sign(Domain::AdvertSignature, &[b"x"]);
+        assert!(!verify(&pair.public(), Domain::BindingSignature, &[b"x"], &signature));
+        assert!(!verify(&pair.public(), Domain::AdvertSignature, &[b"y"], &signature));
     }
 
     #[test]
     fn both_halves_convert_to_one_x25519_pair() {
         use curve25519_dalek::MontgomeryPoint;
-        let seed = seed_with_sign_bit(0);
-        let derived = MontgomeryPoint::mul_base_clamped(*x25519_secret(&seed)).to_bytes();
-        assert_eq!(Some(derived), x25519_public(&public(&seed)));
+        let pair = pair_with_sign_bit(0);
+        let derived = MontgomeryPoint::mul_base_clamped(*pair.x25519_secret()).to_bytes();
+        assert_eq!(Some(derived), x25519_public(&pair.public()));
     }
 }
