@@ -114,6 +114,14 @@ pub(crate) fn duration(time: std::time::Duration) -> String {
     }
 }
 
+/// `1 hop`, `2 hops`.
+pub(crate) fn counted(count: impl Into<u64>, one: &str) -> String {
+    match count.into() {
+        1 => format!("1 {one}"),
+        count => format!("{count} {one}s"),
+    }
+}
+
 /// A time in milliseconds, to the microsecond.
 pub(crate) fn millis(time: std::time::Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
@@ -139,6 +147,12 @@ mod tests {
     fn an_error_is_a_sentence_and_a_hint_for_people() {
         let expected = "error: two peers are \"a\"\n  pkA  a\u{fffd}[2J\nhint: use a key";
         assert_eq!(error_text(&ambiguous()), expected);
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let hops = [0_u8, 1, 2].map(|hops| counted(hops, "hop"));
+        assert_eq!(hops, ["0 hops", "1 hop", "2 hops"]);
     }
 
     #[test]

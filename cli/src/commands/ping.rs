@@ -12,7 +12,7 @@ use crate::arguments::PingArguments;
 use crate::control::{Answer, Client, Request, unexpected_answer};
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::output::{Output, duration, printable};
+use crate::output::{Output, counted, duration, printable};
 
 /// Of so many of the newest answers the summary's median is: a ping may run for ever.
 const MEDIAN_OF: usize = 10_000;
@@ -53,7 +53,7 @@ pub(super) async fn run(
             Ok((rtt_ms, hops)) => {
                 tally.add(rtt_ms);
                 output.print(&Event::Pong { sequence, rtt_ms, hops }, || {
-                    let hops = if hops == 1 { "1 hop".into() } else { format!("{hops} hops") };
+                    let hops = counted(hops, "hop");
                     format!("answer {sequence} from {name} in {} over {hops}", time(rtt_ms))
                 })?;
             }

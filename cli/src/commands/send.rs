@@ -6,7 +6,7 @@ use crate::arguments::SendArguments;
 use crate::control::{Answer, Client, Request, unexpected_answer};
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::output::{Output, duration, printable};
+use crate::output::{Output, counted, duration, printable};
 
 pub(super) async fn run(
     client: Client,
@@ -21,7 +21,7 @@ pub(super) async fn run(
             let event = Event::Delivered { to, sequence, rtt_ms, hops, bytes };
             output.print(&event, || {
                 let rtt = duration(Duration::from_secs_f64(rtt_ms.max(0.0) / 1e3));
-                let hops = if hops == 1 { "1 hop".into() } else { format!("{hops} hops") };
+                let hops = counted(hops, "hop");
                 format!("delivered to {name} in {rtt} over {hops}")
             })
         }

@@ -9,7 +9,7 @@ use crate::arguments::TraceArguments;
 use crate::control::{Answer, Client, Ending, HopLine, Named, Request, unexpected_answer};
 use crate::event::Event;
 use crate::failure::{ErrorCode, Failure};
-use crate::output::{Output, duration, printable};
+use crate::output::{Output, counted, duration, printable};
 
 pub(super) async fn run(
     client: Client,
@@ -38,7 +38,7 @@ async fn follow(
         other => return Err(unexpected_answer(&other)),
     };
     if !output.json {
-        let hops = if route.len() == 1 { "1 hop".into() } else { format!("{} hops", route.len()) };
+        let hops = counted(route.len() as u64, "hop");
         output.print_text(&format!("to {name}, {hops} as the graph has it"))?;
     }
     let mut hops = Vec::new();
@@ -63,7 +63,8 @@ async fn follow(
         Ending::Arrived => Ok(()),
         Ending::NoAnswer => Err(unanswered(&name, &hops)),
         Ending::NoRoute => {
-            let message = format!("the route to {name} was lost after {} hops", hops.len());
+            let hops = counted(hops.len() as u64, "hop");
+            let message = format!("the route to {name} was lost after {hops}");
             Err(Failure::new(ErrorCode::NoRoute, message, "see `hedgerow peers`, then try again"))
         }
     }

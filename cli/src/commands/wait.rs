@@ -6,7 +6,7 @@ use crate::arguments::WaitArguments;
 use crate::control::{Answer, Client, Condition, Request, unexpected_answer};
 use crate::event::Event;
 use crate::failure::{ErrorCode, Failure};
-use crate::output::{Output, duration};
+use crate::output::{Output, counted, duration};
 
 pub(super) async fn run(
     client: Client,
@@ -26,7 +26,7 @@ pub(super) async fn run(
     match client.ask(&Request::Wait { condition, timeout }, timeout).await? {
         Answer::Fulfilled { peers, ms } => output.print(&Event::Fulfilled { peers, ms }, || {
             let time = duration(Duration::from_secs_f64(ms.max(0.0) / 1e3));
-            format!("done after {time}; {peers} peers can be reached")
+            format!("done after {time}; {} can be reached", counted(peers, "peer"))
         }),
         other => Err(unexpected_answer(&other)),
     }

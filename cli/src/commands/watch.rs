@@ -13,7 +13,7 @@ use crate::arguments::WatchArguments;
 use crate::control::{Answer, ChangeLine, Client, Request, unexpected_answer};
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::output::{Output, printable};
+use crate::output::{Output, counted, printable};
 
 pub(super) async fn run(
     mut client: Client,
@@ -37,8 +37,8 @@ pub(super) async fn run(
                 seen += u64::from(!change.initial);
             }
             Answer::Lagged { missed } => {
-                let text =
-                    format!("{}  {missed} changes were missed; there are now:", clock(now()));
+                let changes = counted(missed, "change");
+                let text = format!("{}  missed {changes}; there are now:", clock(now()));
                 output.print(&Event::Lagged { missed }, || text)?;
             }
             other => return Err(unexpected_answer(&other)),
@@ -56,8 +56,10 @@ async fn until(deadline: Option<Instant>) {
 
 fn timed_out(arguments: &WatchArguments, seen: u64) -> Failure {
     let seconds = arguments.timeout.unwrap_or_default().as_secs_f64();
-    let wanted = arguments.count.map(|count| format!(" of {count}")).unwrap_or_default();
-    Failure::timed_out(format!("{seen}{wanted} changes came within {seconds} s"))
+    Failure::timed_out(match arguments.count {
+        Some(count) => format!("{seen} of {} came within {seconds} s", counted(count, "change")),
+        None => format!("{} came within {seconds} s", counted(seen, "change")),
+    })
 }
 
 /// Since 1970.
@@ -92,8 +94,7 @@ fn of_peer(peer: &Peer) -> String {
     let name = name_or_key(Some(&peer.device_name), &peer.peer_key_string);
     let hops = match peer.hops {
         None => "out of reach".to_owned(),
-        Some(1) => "1 hop".to_owned(),
-        Some(hops) => format!("{hops} hops"),
+        Some(hops) => counted(hops, "hop"),
     };
     format!("{name}  {}  {hops}", short_key(&peer.peer_key_string))
 }

@@ -108,7 +108,7 @@ pub(crate) fn checks(status: &Status) -> Vec<Check> {
         let message = format!("somebody at {endpoint} cannot join ({how})");
         checks.push(Check::warn("stranger", message, printable(&stranger.reason)));
     }
-    checks.push(counted(status));
+    checks.push(limits(status));
     checks
 }
 
@@ -166,7 +166,7 @@ const WORK: [&str; 13] = [
 
 /// What the node has dropped or refused since it started: a limit that was hit, or somebody's
 /// fault.
-fn counted(status: &Status) -> Check {
+fn limits(status: &Status) -> Check {
     let counters = status.counters.iter().filter(|(name, _)| !WORK.contains(&name.as_str()));
     let counters: Vec<String> = counters.map(|(name, count)| format!("{name} {count}")).collect();
     if counters.is_empty() {

@@ -13,7 +13,7 @@ use crate::control::{
 };
 use crate::failure::{ErrorCode, Failure};
 use crate::naming;
-use crate::output::millis;
+use crate::output::{counted, millis};
 
 /// What the node gets beyond the time that it was given to give up by itself.
 const GRACE: Duration = Duration::from_secs(2);
@@ -206,10 +206,12 @@ fn unfulfilled(condition: &Condition, graph: &PresenceGraph, patience: Duration)
     let message = match condition {
         Condition::Peers { count: wanted } => {
             let count = count(graph);
-            format!("{count} of {wanted} peers can be reached after {seconds} s")
+            format!("{count} of {} can be reached after {seconds} s", counted(*wanted, "peer"))
         }
         Condition::Peer { peer, .. } => match hops_of(peer) {
-            Some(hops) => format!("{peer:?} is at {hops} hops after {seconds} s"),
+            Some(hops) => {
+                format!("{peer:?} is {} away after {seconds} s", counted(hops, "hop"))
+            }
             None => format!("{peer:?} cannot be reached after {seconds} s"),
         },
         Condition::Gone { peer } => format!("{peer:?} is still there after {seconds} s"),
