@@ -68,6 +68,9 @@ impl Session {
     ) -> Option<DataHead> {
         let start = out.len();
         if let Some(reason) = self.closing {
+            if !self.wants(now, lane) {
+                return None;
+            }
             Frame::Close { reason }.encode(out);
             return self.seal(cx, path, lane, &mut out[start..], FRAME_LIFETIME);
         }

@@ -155,6 +155,21 @@ fn a_denied_peer_loses_its_session_and_gets_no_other() {
 }
 
 #[test]
+fn goodbye_goes_on_the_normal_lane_whatever_waited() {
+    let mut pair = Pair::new(6);
+    pair.send(0, "x");
+    pair.run(SECOND);
+    let (now, other) = (pair.now, pair.keys[1]);
+    let urgent = Bytes::from_static(b"urgent");
+    pair.ends[0].send_unreliable(now, other, Lane::Realtime, urgent, None).unwrap();
+    pair.ends[0].handle_verdict(now, other, false);
+    let entropy = &mut pair.entropy;
+    assert_eq!(poll(&mut pair.ends[0], now, entropy, LINK, Lane::Realtime), None);
+    assert!(poll(&mut pair.ends[0], now, entropy, LINK, Lane::Normal).is_some());
+    assert_eq!(pair.ends[0].sessions(), 0);
+}
+
+#[test]
 fn a_session_that_is_closed_without_a_path_takes_no_room() {
     let mut pair = Pair::new(6);
     pair.send(0, "x");
