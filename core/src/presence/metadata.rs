@@ -102,6 +102,7 @@ impl Bodies {
         self.fetches.retain(|told, _| wanted.contains_key(told));
         self.waiting.retain(|hash, _| hashes.contains(hash));
         self.refused.retain(|told| wanted.contains_key(told));
+        let mut taken = self.bytes();
         for (told, owner) in wanted {
             let (hash, bytes) = told;
             if let Some(fetching) = self.fetches.get_mut(&told) {
@@ -112,7 +113,7 @@ impl Bodies {
             if self.held.contains_key(&hash) {
                 continue;
             }
-            if bytes > METADATA_BYTES_MAX || self.bytes() + bytes > METADATA_CACHE_BYTES_MAX {
+            if bytes > METADATA_BYTES_MAX || taken + bytes > METADATA_CACHE_BYTES_MAX {
                 if self.refused.insert(told) {
                     self.refusals += 1;
                     self.untold.push((owner, bytes));
@@ -121,6 +122,7 @@ impl Bodies {
             }
             let fetching = Fetching { owner, received: Vec::new(), ask_at: now, failures: 0 };
             self.fetches.insert(told, fetching);
+            taken += bytes;
         }
     }
 
