@@ -2,12 +2,12 @@
 
 mod arrive;
 mod depart;
+mod due;
 mod stream_calls;
 
 pub(super) use arrive::{Arrival, Verdict};
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::vec::Vec;
 
 use super::arrivals::Arrivals;
 use super::config::Path;
@@ -18,8 +18,8 @@ use super::event::{BusEvent, MessageId, Reliability};
 use super::handshake::Hello;
 use super::ping::Pings;
 use super::ranges::Ranges;
-use super::reason::{CloseReason, FailReason, Outcome, PingFailure, SessionEnd, StreamEnd};
-use super::recovery::{Item, Recovery, Sent};
+use super::reason::{CloseReason, FailReason, Outcome, PingFailure, SessionEnd};
+use super::recovery::{Item, Recovery};
 use super::rtt::Rtt;
 use super::seal::Keys;
 use super::shared::Shared;
@@ -27,7 +27,7 @@ use super::stream::{Name, Phase, Stream};
 use crate::id::PeerKey;
 use crate::io::Lane;
 use crate::limits::{ACK_DELAY_MAX, OLD_KEYS_KEPT, PAYLOAD_BYTES_MIN, STREAM_REFUSALS_MAX};
-use crate::time::{Duration, Instant, earliest};
+use crate::time::{Duration, Instant};
 
 /// What one lane of a session keeps.
 #[derive(Debug, Default)]
@@ -358,129 +358,6 @@ impl Session {
             state.told_later.push_back(name.1);
             state.tell_at.get_or_insert(now + ACK_DELAY_MAX);
         }
-    }
-
-    /// The next time at which [`Self::handle_timeout`] has something to do.
-    pub(super) fn next_timeout(&self, cx: &Shared, has_path: bool) -> Option<Instant> {
-        let give_up = self.deadlines.first().map(|(at, _)| *at);
-        let gap = self.waiting_since.map(|since| since + cx.config.session_gap);
-        let old = self.previous.as_ref().map(|(_, until)| *until);
-        let lanes = self.lanes.iter().flat_map(|lane| {
-            let sending = has_path && self.can_seal();
-            [
-                if sending { lane.recovery.deadline(&lane.rtt) } else { None },
-                if sending { lane.arrivals.deadline() } else { None },
-                if sending { lane.tell_at } else { None },
-                lane.departures.deadline(),
-                lane.assembly.deadline(),
-            ]
-        });
-        earliest(lanes.chain([
-            give_up,
-            gap.filter(|_| self.keys.is_some()),
-            old,
-            self.pings.deadline(),
-        ]))
-    }
-
-    /// Does what is due. An error: the session has ended for that reason.
-    pub(super) fn handle_timeout(
-        &mut self,
-        cx: &mut Shared,
-        now: Instant,
-        has_path: bool,
-    ) -> Result<(), SessionEnd> {
-        if self.keys.is_some()
-            && self.waiting_since.is_some_and(|since| since + cx.config.session_gap <= now)
-        {
-            return Err(SessionEnd::PeerLost);
-        }
-        self.give_up(cx, now, has_path);
-        self.expire_pings(cx, now, has_path);
-        for lane in Lane::DATA {
-            let state = &mut self.lanes[at(lane)];
-            cx.counters.unreliable_expired += state.departures.expire(now);
-            cx.counters.unreliable_incomplete += state.assembly.expire(now);
-            if has_path && self.keys.is_some() {
-                self.detect_lost(cx, now, lane);
-                self.probe(cx, now, lane);
-            }
-        }
-        self.tell_writable(cx);
-        Ok(())
-    }
-
-    fn detect_lost(&mut self, cx: &mut Shared, now: Instant, lane: Lane) {
-        let state = &mut self.lanes[at(lane)];
-        let lost: VecDeque<Sent> = state.recovery.take_lost(now, &state.rtt).into();
-        for packet in lost {
-            cx.counters.packets_lost += 1;
-            self.congestion.on_lost(now, packet.bytes, packet.at);
-            self.on_lost_items(cx, lane, &packet.items);
-        }
-    }
-
-    fn probe(&mut self, cx: &mut Shared, now: Instant, lane: Lane) {
-        let state = &mut self.lanes[at(lane)];
-        if !state.recovery.must_probe(now, &state.rtt) {
-            return;
-        }
-        cx.counters.probes += 1;
-        state.probes = 2;
-        if state.recovery.tries() >= 2 {
-            self.congestion.on_silence();
-        }
-        let state = &self.lanes[at(lane)];
-        if state.control.is_empty() && state.ready.is_empty() {
-            // A ping is not repeated: the probe that follows tells what became of it.
-            let repeated = |item: &&Item| !matches!(item, Item::Ping(_));
-            let items = state.recovery.oldest_items().iter().filter(repeated);
-            let items: Vec<Item> = items.cloned().collect();
-            self.on_lost_items(cx, lane, &items);
-        }
-    }
-
-    fn give_up(&mut self, cx: &mut Shared, now: Instant, has_path: bool) {
-        while let Some(&(at, due)) = self.deadlines.first()
-            && at <= now
-        {
-            self.deadlines.pop_first();
-            let later = self.last_progress + cx.config.give_up;
-            match due {
-                Due::Message { id, hard: false, .. } if later > now => {
-                    self.deadlines.insert((later, due));
-                    self.due_of.insert(id, (later, due));
-                }
-                Due::Message { lane, id, .. } => {
-                    self.due_of.remove(&id);
-                    self.give_up_message(cx, lane, id, has_path);
-                }
-                Due::Open(name) => {
-                    let opening =
-                        self.streams.get(&name).is_some_and(|s| s.phase == Phase::Opening);
-                    if opening {
-                        self.queue_control(name.0, Control::Reset(name.1, 0));
-                        self.close_stream(cx, name, StreamEnd::TimedOut);
-                    }
-                }
-            }
-        }
-    }
-
-    fn give_up_message(&mut self, cx: &mut Shared, lane: Lane, id: MessageId, has_path: bool) {
-        let unreached = self.keys.is_none() || !has_path;
-        let reason = if unreached { FailReason::NoRoute } else { FailReason::TimedOut };
-        let Some(messages) = self.streams.get_mut(&(lane, 0)) else { return };
-        let outcome = if messages.outgoing.withdraw(id) {
-            Outcome::NotDelivered(reason)
-        } else if let Some(message) = messages.outgoing.unreported(id) {
-            // Its first bytes are on their way and cannot be taken back.
-            message.outcome = super::outgoing::Reported::Yes;
-            Outcome::Unknown(reason)
-        } else {
-            return;
-        };
-        cx.report(id, self.peer, outcome);
     }
 
     /// Ends everything that runs on the session, each with its reason.
