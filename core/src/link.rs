@@ -6,6 +6,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+mod end;
 mod handshake;
 mod liveness;
 mod meter;
@@ -17,6 +18,7 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
+pub use end::{LinkEnd, Violation};
 pub use handshake::HandshakeFailure;
 pub use transmit::Source;
 
@@ -110,65 +112,6 @@ pub struct Established {
     pub hash: [u8; 32],
     /// The largest payload both ends take on this link, in bytes.
     pub payload_bytes_max: usize,
-}
-
-/// Why a link is over.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LinkEnd {
-    /// The driver lost it.
-    #[error("{0}")]
-    Lost(LinkLoss),
-    /// The handshake failed.
-    #[error("handshake failed: {0}")]
-    Handshake(HandshakeFailure),
-    /// The peer closed it with a reason.
-    #[error("closed by the peer: {}", reason(*code))]
-    ByPeer {
-        /// The reason.
-        code: CloseCode,
-        /// How long to wait before another try.
-        retry_after: Duration,
-    },
-    /// This node closed it.
-    #[error("closed by this node: {}", reason(*.0))]
-    Here(CloseCode),
-    /// Nothing was heard for too long.
-    #[error("nothing heard for {} s", crate::limits::LINK_DEAD_AFTER.as_secs())]
-    Silent,
-    /// The peer broke the protocol.
-    #[error("the peer broke the protocol: {0}")]
-    Violation(Violation),
-}
-
-/// How a peer broke the protocol on a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Violation {
-    /// A frame is larger than was negotiated.
-    #[error("a frame larger than negotiated")]
-    FrameTooLarge,
-    /// A data frame is on the control lane, where a relay has no turn for it.
-    #[error("a data frame on the control lane")]
-    DataOnControlLane,
-    /// A frame's seal is broken: altered, cut, repeated or reordered.
-    #[error("a broken seal")]
-    SealBroken,
-    /// A control frame's contents cannot be read.
-    #[error("a malformed control message")]
-    Malformed,
-}
-
-fn reason(code: CloseCode) -> &'static str {
-    match code {
-        CloseCode::Shutdown => "shutting down",
-        CloseCode::Duplicate => "another link to the same peer stays",
-        CloseCode::AtCapacity => "no room for another link",
-        CloseCode::Violation => "protocol violation",
-        CloseCode::Myself => "the link led back to the same node",
-        CloseCode::Replaced => "the peer has restarted",
-        CloseCode::Other => "no reason this version knows",
-    }
 }
 
 /// What a link does now, as `links` shows it.
