@@ -297,6 +297,7 @@ impl Runtime {
         };
         self.set_condition(transport, &Condition::new(ConditionState::Dead, detail));
         self.senders.retain(|link, _| link.transport != transport);
+        self.strangers.on_transport_gone(transport);
         self.node.remove_transport(self.clock.now(), transport);
     }
 

@@ -131,6 +131,13 @@ impl Strangers {
         self.known.retain(|(place, _), met| !is_lost(place, met));
     }
 
+    /// A driver has ended: nobody says any more who shows a beacon there.
+    pub(super) fn on_transport_gone(&mut self, transport: TransportId) {
+        self.known.retain(|(place, _), met| {
+            met.transport != transport || !matches!(place, Place::Beacon(_))
+        });
+    }
+
     /// Counts a stranger; whether it is a new one, to be told.
     fn note(
         &mut self,
@@ -292,6 +299,17 @@ mod tests {
         assert_eq!(view(&strangers, 2).len(), 2);
         strangers.on_lost(&Endpoint::new("10.0.0.2:4040"));
         assert!(view(&strangers, 3).is_empty());
+    }
+
+    #[test]
+    fn a_beacon_goes_with_the_driver_that_saw_it() {
+        let mut strangers = Strangers::default();
+        strangers.on_sighting(at(1), &closed(1), TransportId(0), &sighting(&closed(2)));
+        strangers.on_sighting(at(1), &closed(1), TransportId(1), &sighting(&closed(3)));
+        strangers.on_transport_gone(TransportId(1));
+        assert_eq!(view(&strangers, 1).len(), 1);
+        strangers.on_transport_gone(TransportId(0));
+        assert!(view(&strangers, 1).is_empty());
     }
 
     #[test]
