@@ -41,6 +41,14 @@ pub enum StartError {
     /// The home folder or a secret file cannot be used.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// More transports than there are numbers for.
+    #[error("a node has at most {limit} transports, these are {found}; leave some out")]
+    TooManyTransports {
+        /// How many there may be.
+        limit: usize,
+        /// How many were given, with the local network.
+        found: usize,
+    },
     /// There is no tokio runtime to run the node in.
     #[error("a node runs inside a tokio runtime with time and io enabled; call start() from one")]
     NoRuntime,
@@ -198,6 +206,10 @@ impl MeshBuilder {
         };
         let mut drivers = self.drivers;
         let listen_addresses = add_lan(&config, &mut drivers);
+        let (limit, found) = (usize::from(u8::MAX), drivers.len());
+        if found > limit {
+            return Err(StartError::TooManyTransports { limit, found });
+        }
         let metadata = self.metadata;
         let start = Start { config, local, metadata, drivers, listen_addresses, home };
         Ok(runtime::start(start))

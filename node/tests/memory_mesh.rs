@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hedgerow::Identity;
 use hedgerow::bus::{Fate, OpenError, SendError, StreamEnd, StreamError};
 use hedgerow::config::{Config, WhenFull};
 use hedgerow::driver::{Driver, DriverError, DriverFuture, Port, TransportProfile};
 use hedgerow::memory::{Medium, Shape};
 use hedgerow::prelude::*;
+use hedgerow::{Identity, MeshBuilder, StartError};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -550,6 +550,14 @@ async fn a_dead_driver_is_a_condition_and_the_node_goes_on() {
         wait_for(&a, |graph| graph.remote_peers.len() == 1).await;
         a.bus().send_reliable(b.peer_key(), "still here").await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_transports_are_refused() {
+    let drivers = (0..256).map(|number| Medium::new().driver(&number.to_string()));
+    let builder = Mesh::builder().network("test").without_lan();
+    let error = drivers.fold(builder, MeshBuilder::driver).start().await.unwrap_err();
+    assert!(matches!(error, StartError::TooManyTransports { limit: 255, .. }), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
