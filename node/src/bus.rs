@@ -117,7 +117,7 @@ impl Bus {
         let (reply, answer) = oneshot::channel();
         let send = SendReliable { peer, lane, data: data.into(), give_up, reply };
         self.shared.call(Call::SendReliable(send)).await?;
-        match answer.await.map_err(|_| SendError::Lost)?? {
+        match self.shared.answer(answer).await.ok_or(SendError::Lost)?? {
             Outcome::Delivered { rtt, sequence, hops } => Ok(Delivered { sequence, rtt, hops }),
             Outcome::NotDelivered(reason) => Err(SendError::failed(reason, Fate::NotDelivered)),
             Outcome::Unknown(reason) => Err(SendError::failed(reason, Fate::Unknown)),

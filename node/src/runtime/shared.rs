@@ -148,7 +148,17 @@ impl Shared {
     ) -> Result<T, MeshClosed> {
         let (reply, answer) = oneshot::channel();
         self.call(call(reply)).await?;
-        answer.await.map_err(|_| MeshClosed)
+        self.answer(answer).await.ok_or(MeshClosed)
+    }
+
+    /// The answer to a call that was sent; `None` when the task ended before.
+    pub(crate) async fn answer<T>(&self, mut answer: oneshot::Receiver<T>) -> Option<T> {
+        if self.calls.is_closed() {
+            // The task has ended, and may have emptied its queue before this call was in it:
+            // nobody would ever drop the place for the answer.
+            return answer.try_recv().ok();
+        }
+        answer.await.ok()
     }
 
     fn recent(&self) -> MutexGuard<'_, VecDeque<Notice>> {
