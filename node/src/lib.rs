@@ -11,6 +11,28 @@
 //! - `lan`: the network interfaces, and which of them are used (feature `lan`)
 //! - [`driver`]: how to bring a transport of one's own
 //! - [`memory`]: links inside one process, for tests and demonstrations
+//!
+//! Run this on two machines of one local network:
+//!
+//! ```no_run
+//! use hedgerow::prelude::*;
+//!
+//! # async fn node() -> Result<(), Box<dyn std::error::Error>> {
+//! let home = Home::open(None)?; // keeps this device's key
+//! let mesh = Mesh::builder().name("anna").network("garden").home(home).start().await?;
+//! let graph = mesh.presence().wait_for(|graph| !graph.remote_peers.is_empty()).await?;
+//! let delivered = mesh.bus().send_reliable(graph.remote_peers[0].peer_key, "hello").await?;
+//! println!("in the other's queue after {:?}", delivered.rtt);
+//! mesh.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A node runs inside a tokio runtime. All handles are cheap, and every method that waits says
+//! what happens when its future is dropped.
+//!
+//! Features, both on by default: `lan`, the local network; `accelerated`, ciphers that use what
+//! the processor has.
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +55,7 @@ pub use hedgerow_core::counters::Counters;
 pub use hedgerow_core::entropy::Entropy;
 pub use hedgerow_core::id::{Address, PeerKey};
 pub use hedgerow_core::identity::Identity;
-pub use hedgerow_core::network::NetworkSecret;
+pub use hedgerow_core::network::{InvalidNetworkName, NetworkSecret};
 pub use hedgerow_driver as driver;
 #[cfg(feature = "lan")]
 pub use hedgerow_lan as lan;

@@ -24,11 +24,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use hedgerow_core::advert::Refusal;
+pub use hedgerow_core::advert::Refusal;
 use hedgerow_core::event::Event;
 use hedgerow_core::id::PeerKey;
 use hedgerow_core::limits::{METADATA_BYTES_MAX, PEERS_MAX};
-use hedgerow_core::link::{HandshakeFailure, LinkEnd, Violation};
+use hedgerow_core::link::LinkEnd;
+pub use hedgerow_core::link::{HandshakeFailure, Violation};
 use hedgerow_core::wire::handshake::Versions;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};

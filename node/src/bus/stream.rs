@@ -18,14 +18,17 @@ pub struct Stream {
     receiver: StreamReceiver,
 }
 
-/// The sending half of a stream.
+/// The sending half of a stream. Dropping it says nothing to the other side, which goes on
+/// waiting for messages: [`StreamSender::finish`] it first. The stream is let go of with its last
+/// half, as a whole [`Stream`] is.
 #[derive(Debug)]
 pub struct StreamSender {
     open: Arc<Open>,
     sent: u64,
 }
 
-/// The receiving half of a stream.
+/// The receiving half of a stream. Without it, the other side's credit runs out; the stream is
+/// let go of with its last half, as a whole [`Stream`] is.
 #[derive(Debug)]
 pub struct StreamReceiver {
     open: Arc<Open>,
