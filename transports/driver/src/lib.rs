@@ -58,9 +58,9 @@
 //!    [`Reports::dial_failed`], also when it is cancelled. Run them beside each other and never
 //!    let one hold up the command loop. Cancelling a dial that is answered, and closing a link
 //!    that is down, is harmless.
-//! 4. **Close.** The node drops its sender and says `Close`. Write what you already took, then
-//!    close, then report `LinkDown`. An end that does not read may hold this up for seconds, not
-//!    for good.
+//! 4. **Close.** The node drops its sender and says `Close`. Call [`Outgoing::close`], so that you
+//!    need not wait for the first; write what you already took, then close, then report
+//!    `LinkDown`. An end that does not read may hold this up for seconds, not for good.
 //! 5. **Conditions.** Say in [`Condition`] what does not work and what to do about it, say
 //!    [`Condition::ok`] when it works again, and go on with what does work. Return an error only
 //!    when nothing can: the node shows it, runs on without you, and does not start you again.
