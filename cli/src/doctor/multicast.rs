@@ -75,6 +75,16 @@ fn line(name: &str, way: &Way, result: Result<(), Fault>) -> Check {
             format!("{name}: cannot join {group}: {error}"),
             format!("switch multicast on (`ip link set {name} multicast on`), {peers}"),
         ),
+        // The system looks for duplicates of a new address before it is used.
+        Err(Fault::Send(error))
+            if matches!(way, Way::V6(_)) && error.kind() == ErrorKind::AddrNotAvailable =>
+        {
+            Check::warn(
+                "multicast",
+                format!("{name}: cannot send to {group}: its IPv6 address is not ready yet"),
+                "wait two seconds and try again; if it stays, see `ip -6 address`",
+            )
+        }
         Err(Fault::Send(error)) => Check::fail(
             "multicast",
             format!("{name}: cannot send to {group}: {error}"),
@@ -198,5 +208,14 @@ mod tests {
             assert_eq!(check.status, super::super::Level::Fail);
             assert!(check.message.starts_with("eth0: ") && check.hint.contains("tcp_servers"));
         }
+    }
+    #[test]
+    fn an_ipv6_address_that_is_not_ready_yet_is_no_failure() {
+        let fault = || Err(Fault::Send(io::Error::from(ErrorKind::AddrNotAvailable)));
+        let check = line("eth0", &Way::V6(2), fault());
+        assert_eq!(check.status, super::super::Level::Warn);
+        assert!(check.message.contains("not ready yet") && check.hint.contains("two seconds"));
+        let check = line("eth0", &Way::V4(Ipv4Addr::LOCALHOST), fault());
+        assert_eq!(check.status, super::super::Level::Fail);
     }
 }
