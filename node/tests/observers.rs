@@ -7,6 +7,7 @@ use std::time::Duration;
 use hedgerow::config::Config;
 use hedgerow::memory::{Medium, Shape};
 use hedgerow::prelude::*;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -36,6 +37,10 @@ async fn wait_for(mesh: &Mesh, condition: impl FnMut(&PresenceGraph) -> bool) ->
     tokio::time::timeout(SOON, mesh.presence().wait_for(condition)).await.unwrap().unwrap()
 }
 
+async fn next(graphs: &mut UnboundedReceiver<PresenceGraph>) -> PresenceGraph {
+    tokio::time::timeout(SOON, graphs.recv()).await.expect("a call").expect("an observer")
+}
+
 fn set(mesh: &Mesh, number: usize) {
     mesh.presence().set_peer_metadata(&serde_json::json!({"n": number})).unwrap();
 }
@@ -56,17 +61,17 @@ async fn a_slow_observer_holds_up_nobody_and_then_sees_the_newest_graph() {
             let _ = slow_saw.send(graph);
         }
     });
-    slow.recv().await.unwrap();
+    next(&mut slow).await;
     let (fast_saw, mut fast) = tokio::sync::mpsc::unbounded_channel();
     let _fast = a.presence().register_observer(move |graph| drop(fast_saw.send(graph))).unwrap();
     for number in 0..3 {
         set(&b, number);
-        while !says(&fast.recv().await.unwrap(), number) {}
+        while !says(&next(&mut fast).await, number) {}
     }
     a.bus().send_reliable(b.peer_key(), "still here").await.unwrap();
     assert!(slow.try_recv().is_err(), "called while it was called");
     release.send(()).unwrap();
-    assert!(says(&slow.recv().await.unwrap(), 2), "a graph that was old already");
+    assert!(says(&next(&mut slow).await, 2), "a graph that was old already");
 }
 
 #[tokio::test(start_paused = true)]
