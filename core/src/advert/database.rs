@@ -187,9 +187,10 @@ impl Database {
                 return Offer::Busy { owner: self.own.address() };
             }
             let (epoch, sequence, hash) = advert.version();
-            return match advert.verify(&self.network) {
-                Some(_) => Offer::Mine { epoch, sequence, hash, instance: head.instance },
-                None => Offer::Refused(Refusal::Forged),
+            return if advert.is_of(&self.own, &self.network) {
+                Offer::Mine { epoch, sequence, hash, instance: head.instance }
+            } else {
+                Offer::Refused(Refusal::Forged)
             };
         }
         if head.kind == AdvertKind::Adjacency && age.signed >= ADJACENCY_LIFETIME {
@@ -229,7 +230,12 @@ impl Database {
         if !self.verifications.spend(now, from) {
             return Offer::Busy { owner: owner.address() };
         }
-        if advert.verify(&self.network) != Some(owner) {
+        let signed = if new_peer && owner != from {
+            advert.verify(&self.network).is_some()
+        } else {
+            advert.is_of(&owner, &self.network)
+        };
+        if !signed {
             return Offer::Refused(Refusal::Forged);
         }
         self.insert(now, owner, advert, age);

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::Bus;
 use super::config::{DataFrame, Path};
-use super::handshake::{Call, Hello, Initiation, Message, caller};
+use super::handshake::{Call, Caller, Hello, Initiation, Message};
 use super::peer::Answer;
 use super::reason::SessionEnd;
 use super::session::{Arrival, Session, Verdict};
@@ -134,10 +134,11 @@ impl Bus {
             self.cx.counters.handshakes_over_rate += 1;
             return None;
         }
-        if self.denied.contains(&caller(header.source, payload).ok()?) {
+        let caller = Caller::read(header.source, known, payload).ok()?;
+        if self.denied.contains(&caller.peer) {
             return None;
         }
-        let call = Call::read(&self.cx.local, header.source, payload, tag, entropy).ok()?;
+        let call = Call::read(&self.cx.local, caller, tag, entropy).ok()?;
         let index = self.new_index(entropy);
         self.answer(now, call, *tag, index)
     }

@@ -35,8 +35,9 @@ pub(super) struct Hello {
 
 /// What message 1 shows before its Noise message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Caller {
-    peer: PeerKey,
+struct Head {
+    /// A peer key, not checked.
+    peer: [u8; 32],
     binding: StaticBinding,
 }
 
@@ -122,8 +123,8 @@ impl Initiation {
             prologue: &prologue(local, &own, peer),
         };
         let mut handshake = Handshake::session(&start, static_key, entropy);
-        let caller = Caller { peer: own, binding: StaticBinding::Converted };
-        let head = postcard::to_allocvec(&caller).expect("a Caller is plain bytes");
+        let head = Head { peer: *own.as_bytes(), binding: StaticBinding::Converted };
+        let head = postcard::to_allocvec(&head).expect("a Head is plain bytes");
         let noise = handshake.write(&hello.encode());
         let message = message(&head, &noise);
         Self { handshake, message, hello, tries: 0, sent_at: now, next_try: now }
@@ -157,23 +158,44 @@ pub(super) struct Call {
     pub(super) hello: Hello,
 }
 
-/// Who a first message says it is from; the key fits the address.
-pub(super) fn caller(source: Address, payload: &[u8]) -> Result<PeerKey, Refused> {
-    let (caller, _) = postcard::take_from_bytes::<Caller>(payload).map_err(|_| Refused)?;
-    if caller.peer.address() == source { Ok(caller.peer) } else { Err(Refused) }
+/// Who a first message says it is from.
+#[derive(Debug)]
+pub(super) struct Caller<'a> {
+    /// A valid key that fits the address.
+    pub(super) peer: PeerKey,
+    binding: StaticBinding,
+    /// The Noise message without its tag.
+    body: &'a [u8],
+}
+
+impl<'a> Caller<'a> {
+    /// `known` is the peer at `source`, if there is one: its key was checked before.
+    pub(super) fn read(
+        source: Address,
+        known: Option<PeerKey>,
+        payload: &'a [u8],
+    ) -> Result<Self, Refused> {
+        let (head, body) = postcard::take_from_bytes::<Head>(payload).map_err(|_| Refused)?;
+        if PeerKey::from_checked(head.peer).address() != source {
+            return Err(Refused);
+        }
+        let peer = match known.filter(|known| *known.as_bytes() == head.peer) {
+            Some(known) => known,
+            None => PeerKey::from_bytes(head.peer).map_err(|_| Refused)?,
+        };
+        Ok(Self { peer, binding: head.binding, body })
+    }
 }
 
 impl Call {
     pub(super) fn read(
         local: &Local,
-        source: Address,
-        payload: &[u8],
+        caller: Caller<'_>,
         tag: &Tag,
         entropy: &mut dyn Entropy,
     ) -> Result<Self, Refused> {
-        let (caller, body) = postcard::take_from_bytes::<Caller>(payload).map_err(|_| Refused)?;
         let own = local.identity.peer_key();
-        if caller.peer.address() != source || caller.peer == own {
+        if caller.peer == own {
             return Err(Refused);
         }
         let static_key = caller.binding.static_key(&caller.peer).ok_or(Refused)?;
@@ -184,7 +206,7 @@ impl Call {
             prologue: &prologue(local, &caller.peer, &own),
         };
         let mut handshake = Handshake::session(&start, &static_key, entropy);
-        let mut noise = body.to_vec();
+        let mut noise = caller.body.to_vec();
         noise.extend_from_slice(tag);
         let hello = Hello::decode(&handshake.read(&noise).map_err(|_| Refused)?)?;
         Ok(Self { peer: caller.peer, handshake, hello })

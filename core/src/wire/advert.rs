@@ -116,10 +116,18 @@ impl SignedAdvert {
     #[must_use]
     pub fn verify(&self, network: &Network) -> Option<PeerKey> {
         let owner = PeerKey::from_bytes(self.head.owner).ok()?;
-        let (signed, signature) = self.bytes.split_last_chunk::<SIGNATURE_BYTES>()?;
-        owner
-            .verify(Domain::AdvertSignature, &[network.id().as_slice(), signed], signature)
-            .then_some(owner)
+        self.is_of(&owner, network).then_some(owner)
+    }
+
+    /// Whether `owner`, whose key was checked before, is the owner and signed this advert for
+    /// `network`.
+    #[must_use]
+    pub fn is_of(&self, owner: &PeerKey, network: &Network) -> bool {
+        let Some((signed, signature)) = self.bytes.split_last_chunk::<SIGNATURE_BYTES>() else {
+            return false;
+        };
+        self.head.owner == *owner.as_bytes()
+            && owner.verify(Domain::AdvertSignature, &[network.id().as_slice(), signed], signature)
     }
 
     /// What orders two versions of one advert: epoch, then sequence, then the larger hash.
@@ -288,6 +296,18 @@ mod tests {
         assert_eq!(again.body, b"body".as_slice());
         assert_eq!(again.verify(&a), Some(identity.peer_key()));
         assert_eq!(again.verify(&b), None);
+    }
+
+    #[test]
+    fn an_advert_is_of_nobody_but_its_owner() {
+        let [owner, other] = [1, 2].map(|seed| Identity::generate(&mut Seeded(seed)));
+        let network = Network::open("a").unwrap();
+        let stolen = SignedAdvert::sign(&other, &network, head(&owner), b"body");
+        let own = SignedAdvert::sign(&owner, &network, head(&owner), b"body");
+        assert!(own.is_of(&owner.peer_key(), &network));
+        assert!(!own.is_of(&other.peer_key(), &network));
+        assert!(!stolen.is_of(&owner.peer_key(), &network), "signed by another");
+        assert!(!stolen.is_of(&other.peer_key(), &network), "signed for another");
     }
 
     #[test]
