@@ -48,6 +48,14 @@ impl Node {
             self.counters.dropped_no_route += 1;
             return;
         };
+        // Looked at again when its turn comes, which may be on another link. By now the host has
+        // yet to pull the link that the answer takes.
+        let link = neighbour.active().and_then(|link| self.links.get(&link));
+        let limit = link.and_then(|entry| entry.peer).map(|peer| peer.payload_bytes_max);
+        if let Some(limit) = limit.filter(|limit| frame.payload.len() > *limit) {
+            self.refuse_too_big(now, &frame, limit);
+            return;
+        }
         match neighbour.relay.push(now, frame, came_from) {
             Ok(()) => self.counters.relayed += 1,
             Err(_) => self.counters.dropped_queue_full += 1,

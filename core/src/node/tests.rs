@@ -419,6 +419,32 @@ fn a_node_that_shuts_down_says_goodbye_on_its_sessions_too() {
 }
 
 #[test]
+fn a_frame_that_is_too_big_is_answered_at_once() {
+    let mut world = World::line(3);
+    world.converge();
+    world.run(Duration::from_secs(1));
+    let header = crate::wire::routing::RoutingHeader {
+        kind: crate::wire::routing::DataKind::Packet,
+        congested: false,
+        key_phase: false,
+        hop_limit: 5,
+        lifetime_ms: 1_000,
+        source: key(0).address(),
+        destination: key(2).address(),
+        session: 7,
+        packet_low: 9,
+    };
+    let payload = BytesMut::zeroed(4_097);
+    let frame = crate::wire::frame::DataFrame { lane: Lane::Bulk, header, tag: [0; 16], payload };
+    let (now, end) = (world.now, *world.wires.keys().find(|end| end.0 == 1).unwrap());
+    while world.node(1).poll_transmit(now, end.1).is_some() {}
+    world.node(1).on_data(now, end.1, key(0), frame);
+    // Its host pulls each link once, the one to the source first.
+    assert!(world.node(1).poll_transmit(now, end.1).is_some());
+    assert_eq!(world.node(1).counters().dropped_too_big, 1);
+}
+
+#[test]
 fn a_stream_carries_more_than_every_queue_on_the_way() {
     let mut world = World::line(4);
     world.converge();
