@@ -201,8 +201,7 @@ impl Bus {
         let StreamOptions { reliability, lane, arguments: args } = options;
         let topic = Bytes::copy_from_slice(topic.as_bytes());
         let open = StreamOpen { topic, reliability, lane, args };
-        let opened = self.shared.ask(|reply| Call::OpenStream { peer, open, reply }).await??;
-        Ok(Stream::new(self.shared.clone(), opened))
+        Ok(self.shared.ask(|reply| Call::OpenStream { peer, open, reply }).await??)
     }
 
     /// Listens for streams of a topic. Streams of a topic that nobody listens for are refused.

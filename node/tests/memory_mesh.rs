@@ -415,6 +415,22 @@ async fn messages_that_nobody_awaits_any_more_take_no_room_in_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_opening_that_is_dropped_when_it_has_just_succeeded_is_reset() {
+    let (_medium, nodes) = line(Shape::lan(), &["a", "b"]).await;
+    let mut acceptor = nodes[1].bus().listen("t").await.unwrap();
+    let bus = nodes[0].bus();
+    let opening = bus.open_stream(nodes[1].peer_key(), "t", Reliability::Reliable);
+    let mut opening = Box::pin(opening);
+    assert!(polled_once(opening.as_mut()).await.is_pending());
+    let mut far = acceptor.next().await.unwrap().accept().await.unwrap();
+    // The answer is there, and nobody has looked at it.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    drop(opening);
+    let end = tokio::time::timeout(SOON, far.next()).await;
+    assert_eq!(end, Ok(Err(StreamError::Ended(StreamEnd::Reset { code: 0 }))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn observers_see_the_graph_at_once_and_survive_their_own_panic() {
     let medium = Medium::new();
     medium.connect("a", "b", Shape::lan()).unwrap();

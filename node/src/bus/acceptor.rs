@@ -111,9 +111,9 @@ impl Candidate {
         }
         let (stream, answer) = (self.id, Ok(arguments));
         let opened = self.shared.ask(|reply| Call::Answer { stream, answer, reply }).await?;
-        let opened = opened.ok_or(OpenError::Ended(StreamEnd::ClosedByRemote))?;
+        let stream = opened.ok_or(OpenError::Ended(StreamEnd::ClosedByRemote))?;
         self.decided = true;
-        Ok(Stream::new(self.shared.clone(), opened))
+        Ok(stream)
     }
 
     /// Rejects the stream with a reason of the application's own.

@@ -52,7 +52,7 @@ impl Drop for Open {
 }
 
 impl Stream {
-    pub(super) fn new(shared: Arc<Shared>, opened: Opened) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, opened: Opened) -> Self {
         let open = Arc::new(Open { shared, opened, released: AtomicBool::new(false) });
         let sender = StreamSender { open: open.clone(), sent: 0 };
         Self { sender, receiver: StreamReceiver { open } }

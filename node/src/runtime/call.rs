@@ -11,12 +11,13 @@ use hedgerow_core::io::Lane;
 use tokio::sync::{mpsc, oneshot};
 
 use super::StreamState;
-use crate::bus::{Candidate, ListenError};
+use crate::bus::{Candidate, ListenError, Stream};
 use crate::diagnose::{PingError, Pong, Trace, TraceError};
 use crate::links::{Link, Stranger};
 
 /// A question or an order, with the place for its answer. A handle that is dropped meanwhile
-/// drops that place; nobody minds.
+/// drops that place; nobody minds. A stream goes there as its handle, which lets go of it where
+/// nobody takes it.
 #[derive(Debug)]
 pub(crate) enum Call {
     Links(oneshot::Sender<Vec<Link>>),
@@ -42,7 +43,7 @@ pub(crate) enum Call {
     OpenStream {
         peer: PeerKey,
         open: StreamOpen,
-        reply: oneshot::Sender<Result<Opened, NotOpened>>,
+        reply: oneshot::Sender<Result<Stream, NotOpened>>,
     },
     Listen {
         topic: Bytes,
@@ -52,7 +53,7 @@ pub(crate) enum Call {
         stream: StreamId,
         /// Arguments to accept with, or the reason to refuse.
         answer: Result<Bytes, bus::RejectReason>,
-        reply: oneshot::Sender<Option<Opened>>,
+        reply: oneshot::Sender<Option<Stream>>,
     },
     StreamReset(StreamId, u64),
 }

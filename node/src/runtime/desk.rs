@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::call::{Call, NotOpened, Opened, SendReliable};
 use super::streams::weight;
 use super::{Shared, StreamState};
-use crate::bus::{Candidate, ListenError, Message};
+use crate::bus::{Candidate, ListenError, Message, Stream};
 use crate::config::WhenFull;
 
 /// Offered streams that one acceptor may leave undecided; the next one is refused.
@@ -74,7 +74,7 @@ struct Slot {
     open: StreamOpen,
     state: Arc<StreamState>,
     /// Waits for the other side to accept.
-    opening: Option<oneshot::Sender<Result<Opened, NotOpened>>>,
+    opening: Option<oneshot::Sender<Result<Stream, NotOpened>>>,
     /// Messages that wait for credit, and the end of this half after them.
     parked: VecDeque<Bytes>,
     half: Half,
@@ -188,7 +188,7 @@ impl Desk {
         node: &mut Node,
         peer: PeerKey,
         open: StreamOpen,
-        reply: oneshot::Sender<Result<Opened, NotOpened>>,
+        reply: oneshot::Sender<Result<Stream, NotOpened>>,
     ) {
         let asked = open.clone();
         let opened = node.with_bus(now, |bus, entropy| bus.open_stream(now, entropy, peer, asked));
@@ -218,14 +218,15 @@ impl Desk {
         node: &mut Node,
         stream: StreamId,
         answer: Result<Bytes, RejectReason>,
-    ) -> Option<Opened> {
+    ) -> Option<Stream> {
         match answer {
             Ok(arguments) => {
                 node.with_bus(now, |bus, _| bus.accept_stream(now, stream, arguments)).ok()?;
                 let slot = self.streams.get_mut(&stream)?;
                 slot.undecided = false;
                 let arguments = slot.open.args.clone();
-                Some(slot.opened(node, now, stream, arguments))
+                let opened = slot.opened(node, now, stream, arguments);
+                Some(Stream::new(self.shared.clone(), opened))
             }
             Err(reason) => {
                 // Refusing a stream that is gone changes nothing.
@@ -325,11 +326,10 @@ impl Desk {
             BusEvent::StreamOpened { id, args } => {
                 if let Some(slot) = self.streams.get_mut(&id)
                     && let Some(reply) = slot.opening.take()
-                    && reply.send(Ok(slot.opened(node, now, id, args))).is_err()
                 {
-                    // Nobody waits for it any more.
-                    self.streams.remove(&id);
-                    let _ = node.with_bus(now, |bus, _| bus.stream_reset(now, id, 0));
+                    let opened = slot.opened(node, now, id, args);
+                    // Where nobody waits for it any more, its handle goes, and it with it.
+                    let _ = reply.send(Ok(Stream::new(self.shared.clone(), opened)));
                 }
             }
             BusEvent::StreamReadable { id } => self.fill(now, node, id),
@@ -459,7 +459,7 @@ impl Slot {
     fn new(
         peer: PeerKey,
         open: StreamOpen,
-        opening: Option<oneshot::Sender<Result<Opened, NotOpened>>>,
+        opening: Option<oneshot::Sender<Result<Stream, NotOpened>>>,
     ) -> Self {
         let state = Arc::new(StreamState::default());
         Self {
