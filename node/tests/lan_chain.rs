@@ -4,7 +4,7 @@
 //! The parent makes the namespaces and runs this test binary again in each of them, as a node
 //! that takes commands on its standard input and tells what it sees on its standard output.
 
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", feature = "lan"))]
 
 mod chain {
     pub(crate) mod host;

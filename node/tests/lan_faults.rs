@@ -1,7 +1,7 @@
 //! Cables that are pulled and processes that die, between hosts in network namespaces: what is
 //! sent meanwhile arrives, once and in order, and nobody touches a node.
 
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", feature = "lan"))]
 
 mod chain {
     pub(crate) mod host;

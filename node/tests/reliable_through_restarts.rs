@@ -3,7 +3,7 @@
 //!
 //! Real TCP over the loopback; B dials both, so nothing but B carries anything between them.
 
-#![cfg(unix)]
+#![cfg(all(unix, feature = "lan"))]
 
 use std::collections::VecDeque;
 use std::future::Future;
