@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use crate::advert::Refusal;
 use crate::bus::BusEvent;
 use crate::id::{BootEpoch, Instance, LinkId, PeerKey, TransportId};
-use crate::io::{Condition, DialFailure, Endpoint, TransportCommand};
+use crate::io::{Condition, ConnectionType, DialFailure, Endpoint, TransportCommand};
 use crate::link::LinkEnd;
-use crate::node::TraceEvent;
 use crate::presence::Change;
+use crate::time::Duration;
 
 /// What a node gives to its host.
 #[derive(Debug)]
@@ -102,4 +102,54 @@ pub enum Event {
     /// So many events were lost because the host did not take them in time, none of the Bus.
     /// Look at the graph again.
     Overflow(u64),
+}
+
+/// The number of a trace while it is under way; random, as it travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TraceId(pub u32);
+
+/// News of a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TraceEvent {
+    /// One more hop, in order from 1.
+    Hop {
+        /// Which trace.
+        trace: TraceId,
+        /// Hops from here.
+        number: u8,
+        /// What the hop tells of itself; `None`: it kept silent, as nodes of older builds do.
+        hop: Option<TraceHop>,
+    },
+    /// A trace is over. Every trace gets exactly one, unless it is cancelled.
+    Done {
+        /// Which trace.
+        trace: TraceId,
+        /// How it ended.
+        end: TraceEnd,
+    },
+}
+
+/// What a hop tells of itself. Nobody but the links on the way vouches for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceHop {
+    /// Who it is.
+    pub peer: PeerKey,
+    /// The medium of the link by which it was reached.
+    pub kind: ConnectionType,
+    /// From when the question left this node to when the answer was here.
+    pub rtt: Duration,
+    /// How much of that the hop says it needed itself.
+    pub held: Duration,
+}
+
+/// How a trace ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TraceEnd {
+    /// The peer answered.
+    Arrived,
+    /// The peer did not answer over as many hops as a frame to it may take.
+    NoAnswer,
+    /// There is no route to the peer any more.
+    NoRoute,
 }

@@ -17,7 +17,9 @@ use alloc::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-pub use trace::{TraceEnd, TraceError, TraceEvent, TraceHop, TraceId};
+pub use trace::TraceError;
+
+pub use crate::event::{TraceEnd, TraceEvent, TraceHop, TraceId};
 pub use views::LinkView;
 
 use crate::advert::{Database, Own};

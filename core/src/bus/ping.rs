@@ -9,10 +9,7 @@ use alloc::vec::Vec;
 
 use super::Bus;
 use super::error::PingError;
-use super::event::{BusEvent, PingId};
-use super::reason::PingFailure;
-use super::session::Session;
-use super::shared::Shared;
+use super::event::PingId;
 use crate::id::PeerKey;
 use crate::limits::PINGS_MAX;
 use crate::time::{Duration, Instant};
@@ -53,11 +50,25 @@ impl Pings {
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.open.values().map(|ping| ping.due).min()
     }
+
+    /// Whether the ping was still open.
+    pub(super) fn close(&mut self, id: PingId) -> bool {
+        self.open.remove(&id).is_some()
+    }
+
+    /// Those that were to be answered by now.
+    pub(super) fn overdue(&self, now: Instant) -> Vec<PingId> {
+        self.open.iter().filter(|(_, ping)| ping.due <= now).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn all(&self) -> Vec<PingId> {
+        self.open.keys().copied().collect()
+    }
 }
 
 impl Bus {
     /// Measures the round trip to a peer, end to end through the session, which is made if there
-    /// is none. What came of it is told as [`BusEvent::Pong`] or [`BusEvent::PingFailed`].
+    /// is none. What came of it is told as [`super::BusEvent::Pong`] or [`super::BusEvent::PingFailed`].
     ///
     /// `give_up` is how long it may wait for a path, a session and the answer.
     ///
@@ -87,43 +98,9 @@ impl Bus {
     /// Nobody waits for a ping's outcome any more: unless it is there already, it is not told.
     pub fn cancel_ping(&mut self, now: Instant, peer: PeerKey, id: PingId) {
         let session = self.peers.get_mut(&peer).and_then(|peer| peer.session.as_mut());
-        if session.is_some_and(|session| session.pings.open.remove(&id).is_some()) {
+        if session.is_some_and(|session| session.pings.close(id)) {
             self.cx.events.pings_owed -= 1;
             self.refresh(now, peer);
-        }
-    }
-}
-
-impl Session {
-    /// The packet of a ping was acknowledged after `rtt`.
-    pub(super) fn on_pong(&mut self, cx: &mut Shared, id: PingId, rtt: Duration, hops: u8) {
-        if self.pings.open.remove(&id).is_some() {
-            cx.events.push(BusEvent::Pong { id, peer: self.peer(), rtt, hops });
-        }
-    }
-
-    pub(super) fn on_ping_failed(&mut self, cx: &mut Shared, id: PingId, reason: PingFailure) {
-        if self.pings.open.remove(&id).is_some() {
-            cx.events.push(BusEvent::PingFailed { id, peer: self.peer(), reason });
-        }
-    }
-
-    /// Gives up the pings whose time is over.
-    pub(super) fn expire_pings(&mut self, cx: &mut Shared, now: Instant, has_path: bool) {
-        let unreached = self.keys.is_none() || !has_path;
-        let reason = if unreached { PingFailure::NoRoute } else { PingFailure::TimedOut };
-        self.fail_pings(cx, reason, |ping| ping.due <= now);
-    }
-
-    pub(super) fn end_pings(&mut self, cx: &mut Shared, reason: PingFailure) {
-        self.fail_pings(cx, reason, |_| true);
-    }
-
-    fn fail_pings(&mut self, cx: &mut Shared, reason: PingFailure, over: impl Fn(&Ping) -> bool) {
-        let ids: Vec<PingId> =
-            self.pings.open.iter().filter(|(_, ping)| over(ping)).map(|(id, _)| *id).collect();
-        for id in ids {
-            self.on_ping_failed(cx, id, reason);
         }
     }
 }

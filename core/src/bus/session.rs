@@ -3,6 +3,7 @@
 mod arrive;
 mod depart;
 mod due;
+mod pings;
 mod stream_calls;
 
 pub(super) use arrive::{Arrival, Verdict};

@@ -14,7 +14,7 @@ use crate::allowance::Allowance;
 use crate::counters::Counters;
 use crate::crypto::hash::{self, Domain};
 use crate::entropy::{self, Entropy};
-use crate::event::Event;
+use crate::event::{Event, TraceEnd, TraceEvent, TraceHop, TraceId};
 use crate::id::{Address, LinkId, PeerKey};
 use crate::io::ConnectionType;
 use crate::limits::{
@@ -25,56 +25,6 @@ use crate::wire::frame::DataFrame;
 use crate::wire::lane::Lane;
 use crate::wire::routing::{DataKind, RoutingHeader};
 use crate::wire::trace::Tell;
-
-/// The number of a trace while it is under way; random, as it travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TraceId(pub u32);
-
-/// News of a trace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TraceEvent {
-    /// One more hop, in order from 1.
-    Hop {
-        /// Which trace.
-        trace: TraceId,
-        /// Hops from here.
-        number: u8,
-        /// What the hop tells of itself; `None`: it kept silent, as nodes of older builds do.
-        hop: Option<TraceHop>,
-    },
-    /// A trace is over. Every trace gets exactly one, unless it is cancelled.
-    Done {
-        /// Which trace.
-        trace: TraceId,
-        /// How it ended.
-        end: TraceEnd,
-    },
-}
-
-/// What a hop tells of itself. Nobody but the links on the way vouches for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceHop {
-    /// Who it is.
-    pub peer: PeerKey,
-    /// The medium of the link by which it was reached.
-    pub kind: ConnectionType,
-    /// From when the question left this node to when the answer was here.
-    pub rtt: Duration,
-    /// How much of that the hop says it needed itself.
-    pub held: Duration,
-}
-
-/// How a trace ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TraceEnd {
-    /// The peer answered.
-    Arrived,
-    /// The peer did not answer over as many hops as a frame to it may take.
-    NoAnswer,
-    /// There is no route to the peer any more.
-    NoRoute,
-}
 
 /// Why a trace was not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -17,7 +17,7 @@ use tracing::debug;
 use crate::LINKS_MAX;
 use crate::condition::{Conditions, Part};
 use crate::link::{DRAINS_MAX, Links};
-use crate::run::outcome;
+use crate::task::outcome;
 
 /// Links that one listener holds: those that are up, those whose handshake the core lets be under
 /// way, and those that are closing with a reason. The rest waits in the backlog.

@@ -32,6 +32,7 @@ mod seen;
 mod segment;
 mod socket;
 mod survey;
+mod task;
 mod txt;
 
 use std::net::{IpAddr, SocketAddr};

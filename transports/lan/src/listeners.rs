@@ -14,7 +14,7 @@ use crate::accept::Accept;
 use crate::condition::{Conditions, Part};
 use crate::link::Links;
 use crate::listen::{Bound, Missing};
-use crate::run::outcome;
+use crate::task::outcome;
 
 /// The wait before a listener that could not be bound is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -9,7 +9,7 @@ use hedgerow_driver::{
     Sighting, TransportCommand,
 };
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -19,6 +19,7 @@ use crate::dial::dial;
 use crate::discovery::Discovery;
 use crate::link::Links;
 use crate::listeners::listeners;
+use crate::task::outcome;
 
 /// How long the tasks may take to say goodbye.
 const SHUTDOWN_WITHIN: Duration = Duration::from_millis(800);
@@ -42,15 +43,6 @@ pub(crate) async fn run(lan: Lan, mut port: Port) -> Result<(), DriverError> {
     }
     running.shut_down().await;
     Ok(())
-}
-
-/// What a task came to. Its panic goes on.
-pub(crate) fn outcome(ended: Result<Result<(), NodeGone>, JoinError>) -> Result<(), NodeGone> {
-    match ended {
-        Ok(outcome) => outcome,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Ok(()),
-    }
 }
 
 struct Running {
