@@ -45,11 +45,15 @@ impl Missing {
 
     /// What to tell the user, if anything is missing while `others` listen.
     pub(crate) fn condition(&self, others: usize) -> Option<Condition> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let failures: Vec<String> =
-            self.0.iter().map(|(address, error)| advice(*address, error)).collect();
+        let ((first, error), more) = self.0.split_first()?;
+        let is_alike = more.iter().all(|(_, other)| other.kind() == error.kind());
+        let failures = if is_alike {
+            let addresses = more.iter().map(|(address, _)| format!(" and {address}"));
+            advice(&format!("{first}{}", addresses.collect::<String>()), error)
+        } else {
+            let each = self.0.iter().map(|(address, error)| advice(&address.to_string(), error));
+            each.collect::<Vec<_>>().join("; ")
+        };
         let rest = if others == 0 {
             "nobody can connect to this node, but it can still connect to others"
         } else {
@@ -57,12 +61,12 @@ impl Missing {
         };
         Some(Condition::new(
             ConditionState::ListenFailure,
-            format!("{}; {rest}; trying again", failures.join("; ")),
+            format!("{failures}; {rest}; trying again"),
         ))
     }
 }
 
-fn advice(address: SocketAddr, error: &io::Error) -> String {
+fn advice(address: &str, error: &io::Error) -> String {
     let what = match error.kind() {
         io::ErrorKind::AddrInUse => {
             "another program uses this port: stop it, or choose another port or 0 for any"
@@ -146,6 +150,20 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_families_with_one_trouble_are_one_sentence() {
+        let missing = |second: io::ErrorKind| {
+            let first = ("[::]:40".parse().unwrap(), io::ErrorKind::AddrInUse.into());
+            Missing(vec![first, ("0.0.0.0:40".parse().unwrap(), second.into())])
+        };
+        let told = |missing: Missing| missing.condition(0).unwrap().detail;
+        let same = told(missing(io::ErrorKind::AddrInUse));
+        assert!(same.contains("listen on [::]:40 and 0.0.0.0:40 ("), "{same}");
+        assert_eq!(same.matches("another program").count(), 1, "{same}");
+        let other = told(missing(io::ErrorKind::PermissionDenied));
+        assert!(other.contains("another program") && other.contains("from 1024 on"), "{other}");
+    }
 
     #[test]
     fn both_families_get_the_same_free_port() {
