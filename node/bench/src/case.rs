@@ -53,6 +53,7 @@ const MESSAGES_1K: Case = case("messages-1k", Kind::Messages, KIB, 128 * MIB);
 const MESSAGES_64K: Case = case("messages-64k", Kind::Messages, 64 * KIB, 512 * MIB);
 const STREAM_1K: Case = case("stream-1k", Kind::Stream, KIB, 128 * MIB);
 const STREAM_64K: Case = case("stream-64k", Kind::Stream, 64 * KIB, 512 * MIB);
+const STREAM_1M: Case = case("stream-1m", Kind::Stream, MIB, 512 * MIB);
 const PING: Case = case("ping-pong", Kind::PingPong, 64, 64 * 5_000);
 
 /// Every case, in the order of the table.
@@ -62,9 +63,10 @@ pub(crate) const CASES: &[Case] = &[
     case("messages-1m", Kind::Messages, MIB, 512 * MIB),
     STREAM_1K,
     STREAM_64K,
-    case("stream-1m", Kind::Stream, MIB, 512 * MIB),
+    STREAM_1M,
     relayed(STREAM_1K, "relayed-1k"),
     relayed(STREAM_64K, "relayed-64k"),
+    relayed(STREAM_1M, "relayed-1m"),
     PING,
     relayed(PING, "relayed-ping-pong"),
     case("set-up", Kind::SetUp, 1, 1),
