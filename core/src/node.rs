@@ -4,6 +4,10 @@
 //! and the Bus answer for themselves; the dialer says whom to dial. After each input the node
 //! settles: what changed is told to whoever depends on it.
 
+mod adverts;
+mod contest;
+mod control;
+mod established;
 mod forward;
 mod links;
 mod neighbour;

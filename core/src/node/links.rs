@@ -1,20 +1,19 @@
-//! Reactions to what links say.
+//! Links come and go, and what they have to say.
 
 use alloc::collections::BTreeMap;
 use core::cmp::Reverse;
 
 use super::Node;
-use super::neighbour::{CONTEST, Contest, LinkEntry, LinkPeer, Neighbour};
-use crate::advert::{Heard, Offer, Refusal};
+use super::neighbour::LinkEntry;
 use crate::crypto::noise::Role;
-use crate::dial::{Candidacy, DialOrder, Failure, Standing, keeps_first};
+use crate::dial::{Candidacy, DialOrder, Failure};
 use crate::event::Event;
 use crate::id::{LinkId, PeerKey, TransportId};
 use crate::io::{Endpoint, LinkLoss, LinkOrigin, LinkUp, TransportCommand};
 use crate::limits::{DIAL_BACKOFF_MAX, HANDSHAKES_PENDING_MAX, PEERS_MAX};
-use crate::link::{Established, HandshakeFailure, Link, LinkEnd, LinkEvent, LinkState};
+use crate::link::{HandshakeFailure, Link, LinkEnd, LinkEvent, LinkState};
 use crate::time::{Duration, Instant};
-use crate::wire::control::{AdvertCopy, CloseCode, Control};
+use crate::wire::control::CloseCode;
 
 /// Whether a link to whom an endpoint may lead stands on a transport. A suspect one does not
 /// count: the next one is made before it breaks.
@@ -118,67 +117,6 @@ impl Node {
         any
     }
 
-    fn on_established(&mut self, now: Instant, link: LinkId, established: Established) {
-        let hello = &established.hello;
-        let (key, instance) = (hello.peer_key, hello.instance);
-        if key == self.local.peer_key() {
-            if instance != self.local.instance {
-                self.outputs.event(Event::DuplicateKey { instance: Some(instance) });
-            }
-            self.close(now, link, CloseCode::Myself, Duration::ZERO);
-            return;
-        }
-        let rivals = self.links_of(key).filter(|(other, _)| other.transport == link.transport);
-        // One that is closing is gone in a moment: the newcomer competes with the one that stays.
-        let rival = rivals.min_by_key(|(_, entry)| entry.link.state() == LinkState::Closed);
-        let rival = rival.map(|(other, _)| other);
-        if self
-            .neighbours
-            .get(&key)
-            .is_some_and(|n| n.instance == instance && rival.is_some() && n.contest.is_some())
-        {
-            // Two links stand already and one of them goes: a third one has no case.
-            self.close(now, link, CloseCode::Duplicate, Duration::ZERO);
-            return;
-        }
-        if rival.is_none() && !self.dialer.has_room(link.transport) {
-            self.counters.turned_away += 1;
-            if let Some(endpoint) = self.links.get(&link).map(|entry| entry.endpoint.clone()) {
-                self.outputs.event(Event::TurnedAway { transport: link.transport, endpoint });
-            }
-            self.close(now, link, CloseCode::AtCapacity, DIAL_BACKOFF_MAX);
-            return;
-        }
-        if self.neighbours.get(&key).is_some_and(|known| known.instance != instance) {
-            // The peer has restarted: what stood before belongs to its past.
-            let past: alloc::vec::Vec<_> = self.links_of(key).map(|(past, _)| past).collect();
-            for past in past {
-                self.close(now, past, CloseCode::Replaced, Duration::ZERO);
-                self.forget_link(now, past);
-            }
-        }
-        let Some(entry) = self.links.get_mut(&link) else { return };
-        let payload_bytes_max = established.payload_bytes_max;
-        let hash = established.hash;
-        let address = key.address();
-        entry.peer = Some(LinkPeer { key, address, instance, hash, payload_bytes_max });
-        let endpoint = entry.endpoint.clone();
-        self.outputs.event(Event::LinkUp { link, peer: key, endpoint });
-        let orders = self.dialer.handle_established(now, link.transport, link, key);
-        self.order(orders);
-        let neighbour = self.neighbours.entry(key).or_insert_with(|| Neighbour::new(instance));
-        neighbour.links.push(link);
-        if let Some(older) = rival.filter(|older| neighbour.links.contains(older)) {
-            let deadline = now + CONTEST;
-            neighbour.contest = Some(Contest { older, newer: link, since: now, deadline });
-            if let Some(older) = self.links.get_mut(&older) {
-                older.link.probe();
-            }
-        }
-        self.rank_links(key);
-        self.stale.links(now);
-    }
-
     /// A link became suspect, or is trusted again: its cost changed, and whether its peer may be
     /// dialled somewhere else.
     fn on_doubt(&mut self, now: Instant, link: LinkId) {
@@ -189,7 +127,7 @@ impl Node {
     }
 
     /// All links of a peer that are up.
-    fn links_of(&self, key: PeerKey) -> impl Iterator<Item = (LinkId, &LinkEntry)> {
+    pub(super) fn links_of(&self, key: PeerKey) -> impl Iterator<Item = (LinkId, &LinkEntry)> {
         self.links
             .iter()
             .filter(move |(_, entry)| entry.peer.is_some_and(|peer| peer.key == key))
@@ -197,43 +135,13 @@ impl Node {
     }
 
     /// Puts the cheapest link of a peer first; of equal ones the newest, which was proven last.
-    fn rank_links(&mut self, key: PeerKey) {
+    pub(super) fn rank_links(&mut self, key: PeerKey) {
         let Some(neighbour) = self.neighbours.get_mut(&key) else { return };
         let links = &self.links;
         neighbour.links.sort_by_key(|link| {
             let entry = links.get(link);
             entry.map(|entry| (entry.cost(), Reverse(entry.since)))
         });
-    }
-
-    /// Settles which of two links over one transport stays, where that can be told.
-    pub(super) fn judge_contests(&mut self, now: Instant) {
-        let contests: alloc::vec::Vec<Contest> =
-            self.neighbours.values().filter_map(|neighbour| neighbour.contest).collect();
-        for contest in contests {
-            let standing = |link: LinkId| {
-                let entry = self.links.get(&link)?;
-                let peer = entry.peer?;
-                let dialler = if entry.dialled { self.local.peer_key() } else { peer.key };
-                Some((peer.key, Standing { instance: peer.instance, dialler, hash: peer.hash }))
-            };
-            let (Some((key, older)), Some((_, newer))) =
-                (standing(contest.older), standing(contest.newer))
-            else {
-                continue;
-            };
-            let heard = self.links.get(&contest.older).and_then(|entry| entry.link.heard_at());
-            let alive = heard.is_some_and(|heard| heard > contest.since);
-            if !alive && now < contest.deadline {
-                continue;
-            }
-            let loser =
-                if alive && keeps_first(&older, &newer) { contest.newer } else { contest.older };
-            if let Some(neighbour) = self.neighbours.get_mut(&key) {
-                neighbour.contest = None;
-            }
-            self.close(now, loser, CloseCode::Duplicate, Duration::ZERO);
-        }
     }
 
     pub(super) fn close(
@@ -262,7 +170,7 @@ impl Node {
     }
 
     /// Takes a link out of its neighbour; the neighbour goes with its last one.
-    fn forget_link(&mut self, now: Instant, link: LinkId) {
+    pub(super) fn forget_link(&mut self, now: Instant, link: LinkId) {
         let Some(peer) = self.links.get_mut(&link).and_then(|entry| entry.peer.take()) else {
             return;
         };
@@ -329,112 +237,5 @@ impl Node {
             self.last_close.insert((peer, link.transport), end.clone());
         }
         self.outputs.event(Event::LinkDown { link, peer, endpoint: entry.endpoint, end });
-    }
-
-    fn on_control(&mut self, now: Instant, link: LinkId, message: Control) {
-        let Some(peer) = self.links.get(&link).and_then(|entry| entry.peer) else { return };
-        let Some(neighbour) = self.neighbours.get_mut(&peer.key) else { return };
-        match message {
-            Control::Summary(summary) => {
-                let own = self.local.address();
-                let mine = neighbour.sync.on_summary(&self.database, own, &summary);
-                // A stamp proves nothing; the signed advert behind it does.
-                if mine.iter().any(|stamp| self.own.is_below(stamp)) {
-                    self.tell(peer.key, &Control::Want(own));
-                }
-            }
-            Control::Advert(copy) => self.on_advert(now, peer.key, copy),
-            Control::Want(address) => neighbour.sync.on_want(&self.database, address),
-            Control::Full => neighbour.sync.on_full(),
-            Control::BodyWant(want) => {
-                if !self.bodies.on_want(peer.key, &want) {
-                    self.tell(peer.key, &Control::BodyMiss(want.hash));
-                }
-            }
-            Control::BodyChunk(chunk) => {
-                if let Some(waiting) = self.bodies.on_chunk(now, &chunk) {
-                    for neighbour in waiting {
-                        self.tell(neighbour, &Control::BodyHave(chunk.hash));
-                    }
-                    self.stale.presence();
-                }
-            }
-            Control::BodyHave(hash) => self.bodies.on_have(now, &hash),
-            // The question is asked again after a while, or when the neighbour says it has it.
-            Control::BodyMiss(_) => {}
-            Control::Keepalive(_) | Control::Close(_) => {
-                unreachable!("keepalives and closes stay inside the link")
-            }
-        }
-    }
-
-    fn on_advert(&mut self, now: Instant, from: PeerKey, copy: AdvertCopy) {
-        let offer = self.database.offer(now, from, copy);
-        if let Some(neighbour) = self.neighbours.get_mut(&from) {
-            neighbour.sync.on_offer(now, offer);
-        }
-        match offer {
-            Offer::Taken(taken) => {
-                for (key, neighbour) in &mut self.neighbours {
-                    if *key != from {
-                        neighbour.sync.mark(taken.id);
-                    }
-                }
-                let owner = taken.id.owner;
-                if taken.new_peer
-                    && self.database.profile(&owner).is_none()
-                    && let Some(neighbour) = self.neighbours.get_mut(&from)
-                {
-                    // It may have told the profile long ago, before this node forgot the peer.
-                    neighbour.sync.ask_for(now, owner.address());
-                }
-                self.bus.handle_instance(now, owner, taken.instance);
-                if taken.new_peer {
-                    self.report_collision(taken.id.owner);
-                }
-            }
-            Offer::Mine { epoch, sequence, hash, instance } => {
-                let version = (epoch, sequence, hash);
-                let heard = self.own.on_heard(now, &self.local, version, Some(instance));
-                self.on_heard(heard);
-            }
-            Offer::Refused(refusal) => {
-                self.counters.adverts_refused += 1;
-                if self.neighbours.get_mut(&from).is_some_and(|n| n.refused.may_tell(now)) {
-                    self.outputs.event(Event::AdvertRefused { from, refusal });
-                }
-                if refusal == Refusal::Full {
-                    self.tell(from, &Control::Full);
-                }
-            }
-            Offer::Busy { .. } => self.counters.adverts_deferred += 1,
-            Offer::Known(_) | Offer::Older(_) => {}
-        }
-    }
-
-    fn on_heard(&mut self, heard: Heard) {
-        match heard {
-            Heard::Nothing => {}
-            Heard::Stepped { epoch } => self.outputs.event(Event::EpochStepped(epoch)),
-            Heard::DuplicateKey { instance } => {
-                self.outputs.event(Event::DuplicateKey { instance });
-            }
-        }
-    }
-
-    fn report_collision(&mut self, owner: PeerKey) {
-        let collision = self.database.collisions().find(|peers| peers.contains(&owner));
-        if let Some(peers) = collision.map(<[PeerKey]>::to_vec) {
-            self.outputs.event(Event::AddressCollision(peers));
-        }
-    }
-
-    /// Sends a control message to a neighbour over the link that carries data.
-    pub(super) fn tell(&mut self, neighbour: PeerKey, message: &Control) {
-        let link = self.neighbours.get(&neighbour).and_then(Neighbour::active);
-        let entry = link.and_then(|link| self.links.get_mut(&link));
-        if !entry.is_some_and(|entry| entry.link.send_control(message)) {
-            self.counters.control_dropped += 1;
-        }
     }
 }

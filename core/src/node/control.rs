@@ -1,0 +1,55 @@
+//! Control messages: to whom each goes.
+
+use super::Node;
+use super::neighbour::Neighbour;
+use crate::id::{LinkId, PeerKey};
+use crate::time::Instant;
+use crate::wire::control::Control;
+
+impl Node {
+    pub(super) fn on_control(&mut self, now: Instant, link: LinkId, message: Control) {
+        let Some(peer) = self.links.get(&link).and_then(|entry| entry.peer) else { return };
+        let Some(neighbour) = self.neighbours.get_mut(&peer.key) else { return };
+        match message {
+            Control::Summary(summary) => {
+                let own = self.local.address();
+                let mine = neighbour.sync.on_summary(&self.database, own, &summary);
+                // A stamp proves nothing; the signed advert behind it does.
+                if mine.iter().any(|stamp| self.own.is_below(stamp)) {
+                    self.tell(peer.key, &Control::Want(own));
+                }
+            }
+            Control::Advert(copy) => self.on_advert(now, peer.key, copy),
+            Control::Want(address) => neighbour.sync.on_want(&self.database, address),
+            Control::Full => neighbour.sync.on_full(),
+            Control::BodyWant(want) => {
+                if !self.bodies.on_want(peer.key, &want) {
+                    self.tell(peer.key, &Control::BodyMiss(want.hash));
+                }
+            }
+            Control::BodyChunk(chunk) => {
+                if let Some(waiting) = self.bodies.on_chunk(now, &chunk) {
+                    for neighbour in waiting {
+                        self.tell(neighbour, &Control::BodyHave(chunk.hash));
+                    }
+                    self.stale.presence();
+                }
+            }
+            Control::BodyHave(hash) => self.bodies.on_have(now, &hash),
+            // The question is asked again after a while, or when the neighbour says it has it.
+            Control::BodyMiss(_) => {}
+            Control::Keepalive(_) | Control::Close(_) => {
+                unreachable!("keepalives and closes stay inside the link")
+            }
+        }
+    }
+
+    /// Sends a control message to a neighbour over the link that carries data.
+    pub(super) fn tell(&mut self, neighbour: PeerKey, message: &Control) {
+        let link = self.neighbours.get(&neighbour).and_then(Neighbour::active);
+        let entry = link.and_then(|link| self.links.get_mut(&link));
+        if !entry.is_some_and(|entry| entry.link.send_control(message)) {
+            self.counters.control_dropped += 1;
+        }
+    }
+}
