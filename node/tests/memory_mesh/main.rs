@@ -1,0 +1,9 @@
+//! Whole nodes over memory links, on paused (virtual) time.
+
+mod drivers;
+mod lifecycle;
+mod messages;
+mod offers;
+mod presence;
+mod scene;
+mod streams;
