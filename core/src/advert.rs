@@ -7,7 +7,7 @@ mod database;
 mod own;
 mod sync;
 
-pub use database::{Age, Database, Offer, Refusal, Taken};
+pub use database::{Age, Changed, Database, Offer, Refusal, Taken};
 pub use own::{Heard, Own};
 pub use sync::Sync;
 

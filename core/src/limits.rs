@@ -97,6 +97,9 @@ pub const UNREACHABLE_GRACE: Duration = Duration::from_secs(3);
 pub const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 /// Floors (owner, epoch, sequence) kept of peers that were forgotten.
 pub const FLOORS_MAX: usize = 2 * PEERS_MAX;
+/// Owners that are remembered as changed until somebody asks; what follows from more is computed
+/// anew as a whole, which costs about as much.
+pub const CHANGED_MAX: usize = 256;
 /// Signature checks a second for all neighbours together: a flood of forged adverts costs one core
 /// at most 3 %.
 pub const VERIFICATIONS_PER_S: u32 = 256;

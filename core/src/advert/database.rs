@@ -1,13 +1,13 @@
 //! The newest version of every advert this node knows.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
 use super::AdvertId;
 use crate::id::{Address, PeerKey};
 use crate::limits::{
-    ADJACENCY_LIFETIME, ADVERTS_PER_OWNER_MAX, FLOORS_MAX, FORGET_AFTER, PEERS_MAX,
+    ADJACENCY_LIFETIME, ADVERTS_PER_OWNER_MAX, CHANGED_MAX, FLOORS_MAX, FORGET_AFTER, PEERS_MAX,
     VERIFICATIONS_OWN_PER_S, VERIFICATIONS_PER_S,
 };
 use crate::network::Network;
@@ -28,6 +28,28 @@ pub struct Database {
     verifications: Budget,
     /// Counts changes, so that others know when to look again.
     changes: u64,
+    changed: Changed,
+}
+
+/// Owners whose edges may read otherwise than when it was asked last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// These: they said something else, came, were forgotten, or share their address with one
+    /// that came or was forgotten. What others say of such an owner may mean something else, too.
+    Owners(BTreeSet<PeerKey>),
+    /// More than are remembered.
+    Everything,
+}
+
+impl Changed {
+    fn add(&mut self, owner: PeerKey) {
+        if let Self::Owners(owners) = self {
+            owners.insert(owner);
+            if owners.len() > CHANGED_MAX {
+                *self = Self::Everything;
+            }
+        }
+    }
 }
 
 /// One owner's adverts.
@@ -163,7 +185,13 @@ impl Database {
             floors: BTreeMap::new(),
             verifications: Budget::default(),
             changes: 0,
+            changed: Changed::Everything,
         }
+    }
+
+    /// Whose edges may read otherwise since the last call; at first everybody's.
+    pub fn take_changed(&mut self) -> Changed {
+        core::mem::replace(&mut self.changed, Changed::Owners(BTreeSet::new()))
     }
 
     /// Grows with each change of an advert.
@@ -251,6 +279,7 @@ impl Database {
     }
 
     fn insert(&mut self, now: Instant, owner: PeerKey, advert: SignedAdvert, age: Age) {
+        let is_new = !self.peers.contains_key(&owner);
         let peer = self.peers.entry(owner).or_default();
         match advert.head.kind {
             AdvertKind::Profile => {
@@ -259,7 +288,13 @@ impl Database {
                 // Checked once: routes are computed often.
                 peer.separate_key = binding.and_then(|binding| binding.separate_key(&owner));
             }
-            AdvertKind::Adjacency => peer.adjacency = Adjacency::decode(&advert.body),
+            AdvertKind::Adjacency => {
+                let adjacency = Adjacency::decode(&advert.body);
+                if peer.adjacency != adjacency {
+                    peer.adjacency = adjacency;
+                    self.changed.add(owner);
+                }
+            }
             AdvertKind::Unknown(_) => {}
         }
         let place = (advert.head.kind, advert.head.key);
@@ -269,6 +304,9 @@ impl Database {
         let holders = self.addresses.entry(owner.address()).or_default();
         if !holders.contains(&owner) {
             holders.push(owner);
+        }
+        if is_new {
+            holders.iter().for_each(|holder| self.changed.add(*holder));
         }
         self.changes += 1;
     }
@@ -402,8 +440,10 @@ impl Database {
                 }
                 !(gone || old)
             });
-            if !peer.records.contains_key(&(AdvertKind::Adjacency, 0)) {
-                peer.adjacency = None;
+            if !peer.records.contains_key(&(AdvertKind::Adjacency, 0))
+                && peer.adjacency.take().is_some()
+            {
+                self.changed.add(*owner);
             }
         }
         for (id, floor) in forgotten {
@@ -415,10 +455,11 @@ impl Database {
             self.floors.insert(id, floor);
             self.changes += 1;
         }
-        let addresses = &mut self.addresses;
+        let (addresses, changed) = (&mut self.addresses, &mut self.changed);
         self.peers.retain(|owner, peer| {
             let stays = !peer.records.is_empty();
             if !stays && let Some(holders) = addresses.get_mut(&owner.address()) {
+                holders.iter().for_each(|holder| changed.add(*holder));
                 holders.retain(|holder| holder != owner);
             }
             stays
@@ -434,7 +475,8 @@ mod tests {
     use crate::entropy::tests::Seeded;
     use crate::id::Instance;
     use crate::identity::{Identity, StaticBinding};
-    use crate::wire::advert::{Abilities, AdvertHead};
+    use crate::io::ConnectionType;
+    use crate::wire::advert::{Abilities, AdvertHead, Cost, Edge};
     use crate::wire::handshake::Versions;
 
     struct Owner {
@@ -671,6 +713,57 @@ mod tests {
         let advert = SignedAdvert::sign(&owner.identity, &owner.network, second, b"").bytes;
         let copy = AdvertCopy { signed_age_s: 0, reachable_age_s: 0, advert };
         assert_eq!(database.offer(NOW, from(7), copy), Offer::Refused(Refusal::Malformed));
+    }
+
+    #[test]
+    fn whose_edges_changed_is_told_once() {
+        let edges = |peer: u8| {
+            let edge = Edge {
+                peer: Address::from_bytes([peer; 8]),
+                kind: ConnectionType::AccessPoint,
+                cost: Cost(1),
+                payload_log2: 11,
+            };
+            Adjacency { edges: alloc::vec![edge] }.encode()
+        };
+        let (mut database, owner) = (database(), Owner::new(2));
+        let key = owner.identity.peer_key();
+        let none = Changed::Owners(BTreeSet::new());
+        let one = Changed::Owners(BTreeSet::from([key]));
+        assert_eq!(database.take_changed(), Changed::Everything, "nobody has looked yet");
+        let steps = [
+            (AdvertKind::Profile, 1, alloc::vec![], &one, "it came"),
+            (AdvertKind::Profile, 2, alloc::vec![], &none, "a profile has no edges"),
+            (AdvertKind::Adjacency, 3, edges(7), &one, "its first edges"),
+            (AdvertKind::Adjacency, 4, edges(7), &none, "the same, signed again"),
+            (AdvertKind::Adjacency, 5, edges(8), &one, "others"),
+        ];
+        for (kind, sequence, body, told, why) in steps {
+            let offer = database.offer(NOW, from(7), owner.advert(kind, 1, sequence, &body));
+            assert!(matches!(offer, Offer::Taken(_)), "{why}");
+            assert_eq!(&database.take_changed(), told, "{why}");
+            assert_eq!(database.take_changed(), none, "{why}");
+        }
+        database.note_reachable(NOW + ADJACENCY_LIFETIME, &key);
+        database.expire(NOW + ADJACENCY_LIFETIME);
+        assert_eq!(database.take_changed(), one, "its edges are too old");
+        database.expire(NOW + ADJACENCY_LIFETIME + FORGET_AFTER);
+        assert_eq!(database.take_changed(), one, "it is forgotten");
+    }
+
+    #[test]
+    fn more_changes_than_are_remembered_are_a_change_of_everything() {
+        let mut changed = Changed::Owners(BTreeSet::new());
+        let key = |n: usize| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&n.to_be_bytes());
+            PeerKey::from_checked(bytes)
+        };
+        (0..CHANGED_MAX).for_each(|n| changed.add(key(n)));
+        changed.add(key(0));
+        assert!(matches!(&changed, Changed::Owners(owners) if owners.len() == CHANGED_MAX));
+        changed.add(key(CHANGED_MAX));
+        assert_eq!(changed, Changed::Everything);
     }
 
     #[test]
