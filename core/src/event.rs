@@ -90,7 +90,8 @@ pub enum Event {
         /// Why the last one was not taken.
         refusal: Refusal,
     },
-    /// This node stepped above an older run of itself. The host persists the epoch.
+    /// This node stepped above an older run of itself. The host persists the epoch. Never lost: of
+    /// several, the newest is told.
     EpochStepped(BootEpoch),
     /// Another live node uses this node's key. Nothing good comes of it: give one a new key.
     DuplicateKey {
@@ -99,8 +100,8 @@ pub enum Event {
     },
     /// Two peers share an address: both are unroutable.
     AddressCollision(Vec<PeerKey>),
-    /// So many events were lost because the host did not take them in time, none of the Bus.
-    /// Look at the graph again.
+    /// So many events were lost because the host did not take them in time, but none of the Bus, no
+    /// end of a trace and no epoch. Look at the graph again.
     Overflow(u64),
 }
 
@@ -120,7 +121,7 @@ pub enum TraceEvent {
         /// What the hop tells of itself; `None`: it kept silent, as nodes of older builds do.
         hop: Option<TraceHop>,
     },
-    /// A trace is over. Every trace gets exactly one, unless it is cancelled.
+    /// A trace is over. Every trace gets exactly one, unless it is cancelled; none is ever lost.
     Done {
         /// Which trace.
         trace: TraceId,

@@ -11,13 +11,14 @@ mod established;
 mod forward;
 mod links;
 mod neighbour;
+mod outputs;
 mod settle;
 mod source;
 mod trace;
 mod views;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -37,7 +38,7 @@ use crate::event::{Event, Output};
 use crate::id::{LinkId, PeerKey, TransportId};
 use crate::identity::StaticBinding;
 use crate::io::{Beacon, Input, LinkLoss, TransportCommand, TransportEvent, TransportProfile};
-use crate::limits::{DEVICE_NAME_BYTES_MAX, EVENTS_MAX};
+use crate::limits::DEVICE_NAME_BYTES_MAX;
 use crate::local::Local;
 use crate::presence::{Bodies, Presence, body_hash};
 use crate::route::Table;
@@ -47,6 +48,7 @@ use crate::wire::connection_type::cut;
 use crate::wire::control::CloseCode;
 use crate::wire::handshake::Versions;
 use neighbour::{LinkEntry, Neighbour};
+use outputs::Outputs;
 
 /// How often expired adverts are looked for.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
@@ -100,28 +102,6 @@ impl Seldom {
             self.told_at = Some(now);
         }
         due
-    }
-}
-
-/// Commands, and the bounded ring of events. The Bus keeps its own.
-#[derive(Debug, Default)]
-struct Outputs {
-    commands: VecDeque<(TransportId, TransportCommand)>,
-    events: VecDeque<Event>,
-    lost: u64,
-}
-
-impl Outputs {
-    fn command(&mut self, transport: TransportId, command: TransportCommand) {
-        self.commands.push_back((transport, command));
-    }
-
-    fn event(&mut self, event: Event) {
-        if self.events.len() >= EVENTS_MAX {
-            self.events.pop_front();
-            self.lost += 1;
-        }
-        self.events.push_back(event);
     }
 }
 
@@ -259,17 +239,12 @@ impl Node {
 
     /// The next thing for the host to do or to know.
     pub fn poll_output(&mut self) -> Option<Output> {
-        if let Some((transport, command)) = self.outputs.commands.pop_front() {
-            return Some(Output::Command(transport, command));
-        }
-        if self.outputs.lost > 0 {
-            let lost = core::mem::take(&mut self.outputs.lost);
+        let output = self.outputs.poll();
+        if let Some(Output::Event(Event::Overflow(lost))) = output {
             self.counters.events_lost += lost;
-            return Some(Output::Event(Event::Overflow(lost)));
         }
-        let event = self.outputs.events.pop_front();
         // Those of the Bus wait there, where each is owed to somebody and none is ever lost.
-        event.or_else(|| self.bus.poll_event().map(Event::Bus)).map(Output::Event)
+        output.or_else(|| self.bus.poll_event().map(|event| Output::Event(Event::Bus(event))))
     }
 
     /// The next bytes to send on a link; `None` when there are none. To be called when the

@@ -55,7 +55,7 @@ impl Node {
     pub(super) fn on_heard(&mut self, heard: Heard) {
         match heard {
             Heard::Nothing => {}
-            Heard::Stepped { epoch } => self.outputs.event(Event::EpochStepped(epoch)),
+            Heard::Stepped { epoch } => self.outputs.epoch_stepped(epoch),
             Heard::DuplicateKey { instance } => {
                 self.outputs.event(Event::DuplicateKey { instance });
             }

@@ -188,7 +188,8 @@ impl Node {
     pub fn trace(&mut self, now: Instant, peer: PeerKey) -> Result<TraceId, TraceError> {
         let route = self.table.route(&peer).ok_or(TraceError::NoRoute)?;
         let hops_max = route.hops.min(PATH_HOPS_MAX) + HOP_LIMIT_SLACK;
-        if self.traces.open.len() >= TRACES_MAX {
+        // One that is over counts until the host has heard of it.
+        if self.traces.open.len() + self.outputs.traces_done() >= TRACES_MAX {
             self.counters.traces_refused += 1;
             return Err(TraceError::TooMany { limit: TRACES_MAX });
         }
@@ -203,6 +204,7 @@ impl Node {
     pub fn cancel_trace(&mut self, trace: TraceId) {
         self.traces.open.remove(&trace);
         self.traces.outbox.retain(|waiting| waiting.tell.is_some() || waiting.trace != trace);
+        self.outputs.cancel_trace(trace);
     }
 
     /// The peers on the way to `peer` as the graph has it, with `peer` as the last; empty
@@ -233,7 +235,7 @@ impl Node {
 
     fn end_trace(&mut self, trace: TraceId, end: TraceEnd) {
         self.cancel_trace(trace);
-        self.outputs.event(Event::Trace(TraceEvent::Done { trace, end }));
+        self.outputs.trace_done(trace, end);
     }
 
     pub(super) fn expire_traces(&mut self, now: Instant) {

@@ -1,7 +1,10 @@
 //! A host that does not look for a while.
 
+mod owed;
+
 use super::*;
 use crate::io::TransportEvent;
+use crate::limits::EVENTS_MAX;
 
 /// Somebody connects, says nonsense and is gone.
 fn nuisance(world: &mut World, number: u64) {
