@@ -43,5 +43,5 @@ mod sightings;
 mod way;
 
 pub use driver::Memory;
-pub use hedgerow_netem::Shape;
+pub use hedgerow_netem::{Burst, Shape};
 pub use medium::{ConnectError, Medium, NotConnected};

@@ -61,6 +61,9 @@ impl Medium {
         if shape.loss_ppm > 0 {
             return Err(ConnectError::Lossy { loss_ppm: shape.loss_ppm });
         }
+        if !shape.is_faithful() {
+            return Err(ConnectError::Unfaithful);
+        }
         if shape.rate_bytes_per_s == Some(0) {
             return Err(ConnectError::Standstill);
         }
@@ -123,6 +126,9 @@ pub enum ConnectError {
         /// The shape's loss, in parts per million.
         loss_ppm: u32,
     },
+    /// Links are reliable streams, so the shape must not lose, double, reorder or damage anything.
+    #[error("memory links are reliable: set burst to none, reorder, duplicate and corrupt to 0")]
+    Unfaithful,
     /// The shape's rate is zero.
     #[error("at 0 bytes a second nothing arrives: give a rate, or silence the pair")]
     Standstill,

@@ -1,7 +1,7 @@
 //! A pure link emulator: what one direction of a link does to what is sent on it.
 //!
 //! A [`Pipe`] has no clock, no thread and no randomness of its own. Time is an input: `now` is
-//! the [`Duration`](core::time::Duration) since an epoch of the caller's choice. Chance comes
+//! the [`Duration`] since an epoch of the caller's choice. Chance comes
 //! from a seed. So the same calls give the same results, in a simulator's virtual time as in a
 //! runtime's.
 //!
@@ -20,6 +20,10 @@
 //! assert_eq!(pipe.poll(arrival), Some("hello"));
 //! ```
 //!
+//! A pipe is one direction, so cutting one of two makes a link that only one end can hear. What
+//! a carrier makes of loss, disorder and damage is its own affair: a datagram is gone or broken, a
+//! stream is late or over.
+//!
 //! Times are kept in whole microseconds: a fraction in `now` is cut off, what the pipe computes
 //! is rounded up.
 
@@ -29,9 +33,21 @@
 extern crate alloc;
 
 mod chance;
+mod fate;
 mod line;
 mod pipe;
 mod shape;
 
-pub use pipe::{Counters, Pipe, Verdict};
-pub use shape::{PPM, Shape};
+use core::time::Duration;
+
+pub use fate::Damage;
+pub use pipe::{Arrival, Counters, Pipe, Verdict};
+pub use shape::{Burst, PPM, Shape};
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn micros_up(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX)
+}

@@ -15,7 +15,6 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn new(rate_bytes_per_s: u64) -> Self {
-        assert!(rate_bytes_per_s > 0, "a line carries at least one byte a second");
         Self { rate_bytes_per_s, busy_since: 0, bytes: 0 }
     }
 
@@ -34,6 +33,15 @@ impl Line {
     /// When at most `bytes` will be left of what the line was given; may be long ago.
     pub(crate) fn drained_to(&self, bytes: usize) -> u64 {
         self.passed(self.bytes.saturating_sub(bytes as u64))
+    }
+
+    /// From now on the line carries at another rate, also what still waits for it.
+    pub(crate) fn change_rate(&mut self, now: u64, rate_bytes_per_s: u64) {
+        let busy_for = u128::from(now.saturating_sub(self.busy_since));
+        let carried = busy_for * u128::from(self.rate_bytes_per_s) / MICROS_PER_S;
+        self.bytes = self.bytes.saturating_sub(u64::try_from(carried).unwrap_or(u64::MAX));
+        self.busy_since = self.busy_since.max(now);
+        self.rate_bytes_per_s = rate_bytes_per_s;
     }
 
     /// When `bytes` of the busy period have left.
@@ -71,6 +79,16 @@ mod tests {
         let mut line = Line::new(1_000);
         line.carry(0, 10);
         assert_eq!(line.carry(50_000, 10), 60_000);
+    }
+
+    #[test]
+    fn what_waits_goes_on_at_a_new_rate() {
+        let mut line = Line::new(1_000);
+        line.carry(0, 10);
+        line.change_rate(4_000, 100);
+        assert_eq!(line.drained_to(0), 64_000);
+        line.change_rate(1_000_000, 1);
+        assert_eq!(line.carry(1_000_000, 1), 2_000_000, "nothing was left");
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use crate::chance::Chance;
+use crate::fate::{Damage, Luck, Passage};
 use crate::line::Line;
-use crate::shape::{PPM, Shape};
+use crate::shape::Shape;
+use crate::{micros, micros_up};
 
 /// What became of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +23,17 @@ pub enum Verdict<T> {
     Full(T),
 }
 
-/// What a pipe has done so far, in items: `sent` = `delivered` + `lost` + [`Pipe::len`].
+/// Something that came out at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival<T> {
+    /// What was sent, as it was sent: the pipe does not know what it is made of.
+    pub item: T,
+    /// What has to be done to it before it is what arrived.
+    pub damage: Option<Damage>,
+}
+
+/// What a pipe has done so far, in items: `sent` + `duplicated` = `delivered` + `lost` +
+/// [`Pipe::len`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Given to the line.
@@ -31,6 +42,10 @@ pub struct Counters {
     pub delivered: u64,
     /// Lost by chance or by a cut.
     pub lost: u64,
+    /// Doubled on their way.
+    pub duplicated: u64,
+    /// Of those delivered: damaged.
+    pub damaged: u64,
     /// Given back as larger than the MTU.
     pub too_big: u64,
     /// Given back for want of room.
@@ -41,6 +56,7 @@ pub struct Counters {
 struct InFlight<T> {
     arrives_at: u64,
     bytes: usize,
+    damage: Option<Damage>,
     item: T,
 }
 
@@ -50,41 +66,61 @@ enum Air {
     Cut,
 }
 
-/// One direction of a link: items go in, and come out later, in order, or never.
+/// One direction of a link: items go in, and come out later or never; in order, once and
+/// unharmed where its shape is [faithful](Shape::is_faithful).
 #[derive(Clone, Debug)]
 pub struct Pipe<T> {
     shape: Shape,
-    chance: Chance,
+    luck: Luck,
     line: Option<Line>,
     air: Air,
+    /// By arrival; what arrives at once in the order of sending.
     in_flight: VecDeque<InFlight<T>>,
     bytes: usize,
-    last_arrival: u64,
+    /// When the last item arrives of those that nothing held up.
+    last_in_turn: u64,
     counters: Counters,
 }
 
 impl<T> Pipe<T> {
-    /// An empty pipe; `seed` decides what is lost and how much jitter there is.
+    /// An empty pipe; `seed` decides what chance does.
     ///
     /// # Panics
-    /// When the rate is zero or the loss over [`PPM`].
+    /// When a number of the shape is out of its range.
     #[must_use]
     pub fn new(shape: Shape, seed: u64) -> Self {
-        assert!(shape.loss_ppm <= PPM, "the loss is at most {PPM} parts per million");
+        shape.check();
         Self {
             shape,
-            chance: Chance::new(seed),
+            luck: Luck::new(seed),
             line: shape.rate_bytes_per_s.map(Line::new),
             air: Air::Whole,
             in_flight: VecDeque::new(),
             bytes: 0,
-            last_arrival: 0,
+            last_in_turn: 0,
             counters: Counters::default(),
         }
     }
 
+    /// The pipe is like `shape` from now on. What is on its way arrives as it would have; what
+    /// still waits for the line delays what is sent from now on at the new rate.
+    ///
+    /// # Panics
+    /// When a number of the shape is out of its range.
+    pub fn set_shape(&mut self, now: Duration, shape: Shape) {
+        shape.check();
+        match (&mut self.line, shape.rate_bytes_per_s) {
+            (Some(line), Some(rate)) => line.change_rate(micros(now), rate),
+            (line, rate) => *line = rate.map(Line::new),
+        }
+        self.shape = shape;
+    }
+
     /// Sends `item`, which takes `bytes_len` bytes of the line.
-    pub fn send(&mut self, now: Duration, bytes_len: usize, item: T) -> Verdict<T> {
+    pub fn send(&mut self, now: Duration, bytes_len: usize, item: T) -> Verdict<T>
+    where
+        T: Clone,
+    {
         let now = micros(now);
         if self.shape.mtu_bytes.is_some_and(|mtu| bytes_len > mtu) {
             self.counters.too_big += 1;
@@ -96,34 +132,49 @@ impl<T> Pipe<T> {
         }
         self.counters.sent += 1;
         let left_at = self.line.as_mut().map_or(now, |line| line.carry(now, bytes_len));
-        // Two draws an item, whatever becomes of it: a cut or another shape does not change the
-        // luck of later items.
-        let is_unlucky = self.chance.up_to(u64::from(PPM) - 1) < u64::from(self.shape.loss_ppm);
-        let jitter = self.chance.up_to(micros(self.shape.jitter));
-        if is_unlucky || self.air == Air::Cut {
+        let fate = self.luck.next(&self.shape);
+        if fate.is_lost || self.air == Air::Cut {
             self.counters.lost += 1;
             return Verdict::Lost;
         }
-        let arrives_at = left_at.saturating_add(micros_up(self.shape.delay)).saturating_add(jitter);
-        self.last_arrival = self.last_arrival.max(arrives_at);
-        self.bytes = self.bytes.saturating_add(bytes_len);
-        self.in_flight.push_back(InFlight {
-            arrives_at: self.last_arrival,
-            bytes: bytes_len,
-            item,
-        });
+        if let Some(second) = fate.second {
+            self.counters.duplicated += 1;
+            self.pass(left_at, bytes_len, fate.first, item.clone());
+            self.pass(left_at, bytes_len, second, item);
+        } else {
+            self.pass(left_at, bytes_len, fate.first, item);
+        }
         Verdict::Queued
     }
 
-    /// The next item that has arrived by `now`, if any. Call it until `None`.
+    fn pass(&mut self, left_at: u64, bytes: usize, passage: Passage, item: T) {
+        let arrives_at =
+            left_at.saturating_add(micros_up(self.shape.delay)).saturating_add(passage.jitter);
+        self.last_in_turn = self.last_in_turn.max(arrives_at);
+        let arrives_at = self.last_in_turn.saturating_add(passage.late_by);
+        self.bytes = self.bytes.saturating_add(bytes);
+        // Mostly the end: only those that are late stand behind it.
+        let place = self.in_flight.partition_point(|other| other.arrives_at <= arrives_at);
+        let in_flight = InFlight { arrives_at, bytes, damage: passage.damage, item };
+        self.in_flight.insert(place, in_flight);
+    }
+
+    /// The next item that has arrived by `now`, if any, for pipes that damage nothing. Call it
+    /// until `None`.
     pub fn poll(&mut self, now: Duration) -> Option<T> {
+        self.poll_arrival(now).map(|arrival| arrival.item)
+    }
+
+    /// What has arrived next by `now`, if anything. Call it until `None`.
+    pub fn poll_arrival(&mut self, now: Duration) -> Option<Arrival<T>> {
         if self.in_flight.front()?.arrives_at > micros(now) {
             return None;
         }
         let arrived = self.in_flight.pop_front()?;
         self.bytes -= arrived.bytes;
         self.counters.delivered += 1;
-        Some(arrived.item)
+        self.counters.damaged += u64::from(arrived.damage.is_some());
+        Some(Arrival { item: arrived.item, damage: arrived.damage })
     }
 
     /// When the next item arrives; `None` when nothing is on its way.
@@ -185,12 +236,4 @@ impl<T> Pipe<T> {
     pub fn counters(&self) -> Counters {
         self.counters
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn micros_up(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX)
 }

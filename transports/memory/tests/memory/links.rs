@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hedgerow_driver::{Driver, LinkOrigin, LinkShape};
-use hedgerow_memory::{ConnectError, Medium, Shape};
+use hedgerow_memory::{Burst, ConnectError, Medium, Shape};
 use tokio::time::Instant;
 
 use crate::node::{Linked, Node, pattern};
@@ -108,6 +108,14 @@ fn shapes_that_no_stream_can_have_are_refused() {
     let medium = Medium::new();
     let lossy = Shape { loss_ppm: 10, ..Shape::lan() };
     assert_eq!(medium.connect("a", "b", lossy), Err(ConnectError::Lossy { loss_ppm: 10 }));
+    for shape in [
+        Shape { duplicate_ppm: 1, ..Shape::lan() },
+        Shape { corrupt_ppm: 1, ..Shape::lan() },
+        Shape { reorder_ppm: 1, reorder_delay: Duration::from_millis(1), ..Shape::lan() },
+        Shape { burst: Some(Burst { begin_ppm: 1, end_ppm: 1, loss_ppm: 1 }), ..Shape::lan() },
+    ] {
+        assert_eq!(medium.connect("a", "b", shape), Err(ConnectError::Unfaithful), "{shape:?}");
+    }
     let still = Shape { rate_bytes_per_s: Some(0), ..Shape::lan() };
     assert_eq!(medium.connect("a", "b", still), Err(ConnectError::Standstill));
     assert_eq!(medium.connect("a", "a", Shape::lan()), Err(ConnectError::Itself));
