@@ -28,6 +28,14 @@ pub const LINK_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// A link that has heard no sealed frame for so long is down: three keepalives lost.
 pub const LINK_DEAD_AFTER: Duration = Duration::from_secs(16);
+/// Round trips that a link's cost remembers: a minute of keepalives. One of them that met no queue
+/// shows how long the way is.
+pub const LINK_RTT_SAMPLES: usize = 12;
+/// A link's cost changes by at least so many codes of an eighth of an octave: by a factor of two.
+/// Less does not pay for a signature that the whole mesh passes on.
+pub const LINK_COST_STEP_CODES: u8 = 8;
+/// What is measured must differ from the cost for so long before it changes.
+pub const LINK_COST_LASTS: Duration = Duration::from_secs(30);
 /// Accepted links whose handshake is under way, on all transports together. They take no room of
 /// links that are up; beyond it the oldest of the host that has most goes for the newcomer. A true
 /// handshake takes milliseconds, so 64 leave time for it in a flood.

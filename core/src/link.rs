@@ -6,6 +6,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+mod cost;
 mod end;
 mod handshake;
 mod liveness;
@@ -18,6 +19,7 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
+pub(crate) use cost::LinkCost;
 pub use end::{LinkEnd, Violation};
 pub use handshake::HandshakeFailure;
 pub use transmit::Source;
@@ -54,7 +56,8 @@ pub struct Link {
     events: VecDeque<LinkEvent>,
     chunk_bytes: usize,
     payload_bytes_ours: usize,
-    meter: Meter,
+    sent: Meter,
+    received: Meter,
 }
 
 #[derive(Debug)]
@@ -97,6 +100,8 @@ pub enum LinkEvent {
     Suspect,
     /// A suspect link was heard again.
     Trusted,
+    /// A keepalive came back: so long was its way.
+    Measured(Duration),
     /// The link is over. The driver must close it unless it reported the loss itself.
     Closed(LinkEnd),
 }
@@ -148,7 +153,8 @@ impl Link {
             events: VecDeque::new(),
             chunk_bytes: chunk_bytes.max(payload_bytes_ours + DATA_OVERHEAD_BYTES),
             payload_bytes_ours,
-            meter: Meter::default(),
+            sent: Meter::default(),
+            received: Meter::default(),
         }
     }
 
@@ -165,6 +171,7 @@ impl Link {
         entropy: &mut dyn Entropy,
         mut data: BytesMut,
     ) {
+        self.received.add(now, data.len());
         while !matches!(self.phase, Phase::Closing { .. } | Phase::Closed) {
             if self.inbox.is_empty() {
                 core::mem::swap(&mut self.inbox, &mut data);
@@ -289,7 +296,8 @@ impl Link {
             let Phase::Up(up) = &mut self.phase else { return };
             match decoded {
                 Decoded::Message(Control::Keepalive(keepalive)) => {
-                    up.liveness.on_keepalive(now, keepalive);
+                    let rtt = up.liveness.on_keepalive(now, keepalive);
+                    self.events.extend(rtt.map(LinkEvent::Measured));
                 }
                 Decoded::Message(Control::Close(close)) => {
                     let code = CloseCode::from_byte(close.code);
@@ -376,7 +384,7 @@ impl Link {
         {
             self.events.push_back(LinkEvent::Closed(end));
         }
-        self.meter.add(now, bytes.len());
+        self.sent.add(now, bytes.len());
         (!bytes.is_empty()).then_some(bytes)
     }
 
@@ -436,7 +444,12 @@ impl Link {
     /// Bytes a second that went out, over the last seconds.
     #[must_use]
     pub fn rate_bytes_per_s(&self, now: Instant) -> u64 {
-        self.meter.rate(now)
+        self.sent.rate(now)
+    }
+
+    /// Bytes a second that went out and came in, over the last seconds.
+    pub(crate) fn load_bytes_per_s(&self, now: Instant) -> u64 {
+        self.sent.rate(now).saturating_add(self.received.rate(now))
     }
 
     /// What the link does now.

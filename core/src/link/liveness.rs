@@ -25,11 +25,14 @@ pub(super) struct Liveness {
     /// When data first went out since something was heard.
     unanswered_since: Option<Instant>,
     suspect: bool,
-    sequence: u8,
+    /// Keepalives sent. The lowest byte travels as the sequence.
+    sent: u64,
     /// When the last 8 keepalives were sent, by sequence modulo 8.
     sent_at: [Instant; 8],
     echo: Option<(u8, Instant)>,
     rtt: Duration,
+    /// Whether `rtt` is of keepalives, not of the handshake.
+    measured: bool,
 }
 
 impl Liveness {
@@ -44,10 +47,11 @@ impl Liveness {
             asked: false,
             unanswered_since: None,
             suspect: false,
-            sequence: 0,
+            sent: 0,
             sent_at: [now; 8],
             echo: None,
             rtt,
+            measured: false,
         }
     }
 
@@ -64,18 +68,32 @@ impl Liveness {
         self.unanswered_since.get_or_insert(now);
     }
 
-    pub(super) fn on_keepalive(&mut self, now: Instant, keepalive: Keepalive) {
+    /// Takes a keepalive; returns the round trip that it measures, if it does.
+    pub(super) fn on_keepalive(&mut self, now: Instant, keepalive: Keepalive) -> Option<Duration> {
         self.echo = Some((keepalive.sequence, now));
-        if keepalive.flags & Keepalive::ECHO != 0
-            && self.sequence.wrapping_sub(keepalive.echo) < 8
-            && let Some(sent_at) = self.sent_at.get(usize::from(keepalive.echo % 8))
-        {
-            let held = Duration::from_micros(u64::from(keepalive.held_us));
-            let sample = now.since(*sent_at).saturating_sub(held);
-            // RFC 6298 smooths by an eighth.
-            self.rtt = if self.sequence <= 2 { sample } else { (self.rtt * 7 + sample) / 8 };
-        }
         self.due |= keepalive.flags & Keepalive::REPLY != 0;
+        let sample = self.sample(now, &keepalive)?;
+        // RFC 6298 smooths by an eighth.
+        self.rtt = if self.measured { (self.rtt * 7 + sample) / 8 } else { sample };
+        self.measured = true;
+        Some(sample)
+    }
+
+    fn sample(&self, now: Instant, keepalive: &Keepalive) -> Option<Duration> {
+        let age = u64::from(self.sequence().wrapping_sub(keepalive.echo));
+        if keepalive.flags & Keepalive::ECHO == 0 || age >= self.sent.min(8) {
+            return None;
+        }
+        let sent_at = self.sent_at.get(usize::from(keepalive.echo % 8))?;
+        let held = Duration::from_micros(u64::from(keepalive.held_us));
+        let sample = now.since(*sent_at).saturating_sub(held);
+        // A link whose answers took longer would be down: one of both slept.
+        (sample < LINK_DEAD_AFTER).then_some(sample)
+    }
+
+    /// Counts from 1 and wraps.
+    fn sequence(&self) -> u8 {
+        self.sent.to_le_bytes()[0]
     }
 
     /// Asks the other end for a sign of life at once.
@@ -90,8 +108,9 @@ impl Liveness {
             return None;
         }
         self.keepalive_at = now + KEEPALIVE_INTERVAL;
-        self.sequence = self.sequence.wrapping_add(1);
-        if let Some(slot) = self.sent_at.get_mut(usize::from(self.sequence % 8)) {
+        self.sent += 1;
+        let sequence = self.sequence();
+        if let Some(slot) = self.sent_at.get_mut(usize::from(sequence % 8)) {
             *slot = now;
         }
         let mut flags = if core::mem::take(&mut self.ask) { Keepalive::REPLY } else { 0 };
@@ -103,7 +122,7 @@ impl Liveness {
             None => (0, Duration::ZERO),
         };
         let held_us = u32::try_from(held.as_micros()).unwrap_or(u32::MAX);
-        Some(Keepalive { sequence: self.sequence, flags, echo, held_us })
+        Some(Keepalive { sequence, flags, echo, held_us })
     }
 
     /// Makes the next keepalive due; asks once for an answer when the silence grows long. Says
@@ -157,6 +176,8 @@ impl Liveness {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     const MS: fn(u64) -> Instant = Instant::from_millis;
@@ -221,6 +242,11 @@ mod tests {
     #[test]
     fn a_stale_or_forged_echo_does_not_move_the_round_trip() {
         let mut live = Liveness::new(MS(0), Duration::from_millis(7));
+        live.poll(MS(0));
+        for echo in [0, 2, 250, 255] {
+            let forged = Keepalive { sequence: 1, flags: Keepalive::ECHO, echo, held_us: 0 };
+            assert_eq!(live.on_keepalive(MS(3_000), forged), None, "{echo} was never sent");
+        }
         for second in 0..20 {
             live.handle_timeout(MS(second * 5_000));
             live.poll(MS(second * 5_000));
@@ -228,5 +254,34 @@ mod tests {
         let echo = Keepalive { sequence: 1, flags: Keepalive::ECHO, echo: 3, held_us: 0 };
         live.on_keepalive(MS(100_000), echo);
         assert_eq!(live.rtt(), Duration::from_millis(7));
+    }
+
+    /// A keepalive each five seconds for an hour, answered after `rtt_ms` of it.
+    fn rtts(rtt_ms: impl Fn(u64) -> u64) -> Vec<u64> {
+        let mut live = Liveness::new(MS(0), Duration::ZERO);
+        let rtt = |at: u64| {
+            let now = MS(at * 5_000);
+            live.handle_timeout(now);
+            let sent = live.poll(now).expect("a keepalive is due");
+            let echo = sent.sequence;
+            let answer = Keepalive { sequence: 1, flags: Keepalive::ECHO, echo, held_us: 0 };
+            live.on_keepalive(now + Duration::from_millis(rtt_ms(at)), answer);
+            u64::try_from(live.rtt().as_millis()).unwrap()
+        };
+        (0..720).map(rtt).collect()
+    }
+
+    #[test]
+    fn the_round_trip_stays_smooth_when_the_sequence_wraps() {
+        // The 257th keepalive has sequence 1 again.
+        let rtts = rtts(|at| if at % 256 == 0 && at > 0 { 900 } else { 100 });
+        assert_eq!((rtts[255], rtts[256], rtts[512]), (100, 200, 200));
+        assert!(rtts.iter().all(|rtt| *rtt <= 200), "{rtts:?}");
+    }
+
+    #[test]
+    fn a_keepalive_that_slept_with_its_node_measures_nothing() {
+        let rtts = rtts(|at| if at == 100 { 3_600_000 } else { 100 });
+        assert_eq!(rtts, [100; 720]);
     }
 }

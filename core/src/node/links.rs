@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::id::{LinkId, PeerKey, TransportId};
 use crate::io::{Endpoint, LinkLoss, LinkOrigin, LinkUp, TransportCommand};
 use crate::limits::{DIAL_BACKOFF_MAX, HANDSHAKES_PENDING_MAX, PEERS_MAX};
-use crate::link::{HandshakeFailure, Link, LinkEnd, LinkEvent, LinkState};
+use crate::link::{HandshakeFailure, Link, LinkCost, LinkEnd, LinkEvent, LinkState};
 use crate::time::{Duration, Instant};
 use crate::wire::control::CloseCode;
 
@@ -48,7 +48,7 @@ impl Node {
             link,
             kind,
             endpoint: up.endpoint,
-            estimate: up.estimate,
+            cost: LinkCost::new(up.estimate),
             dialled: role == Role::Initiator,
             since: now,
             peer: None,
@@ -110,16 +110,21 @@ impl Node {
                         self.on_data(now, link, from.key, frame);
                     }
                 }
-                LinkEvent::Suspect | LinkEvent::Trusted => self.on_doubt(now, link),
+                LinkEvent::Suspect | LinkEvent::Trusted => self.on_cost(now, link),
+                LinkEvent::Measured(rtt) => {
+                    let entry = self.links.get_mut(&link);
+                    if entry.is_some_and(|entry| entry.on_measured(now, rtt)) {
+                        self.on_cost(now, link);
+                    }
+                }
                 LinkEvent::Closed(end) => self.on_closed(now, link, end),
             }
         }
         any
     }
 
-    /// A link became suspect, or is trusted again: its cost changed, and whether its peer may be
-    /// dialled somewhere else.
-    fn on_doubt(&mut self, now: Instant, link: LinkId) {
+    /// A link's cost changed: it was measured, became suspect, or is trusted again.
+    fn on_cost(&mut self, now: Instant, link: LinkId) {
         if let Some(peer) = self.links.get(&link).and_then(|entry| entry.peer) {
             self.rank_links(peer.key);
             self.stale.links(now);

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use super::Seldom;
 use crate::advert::Sync;
 use crate::id::{Instance, LinkId};
-use crate::io::{ConnectionType, Endpoint, LinkEstimate};
-use crate::link::{Link, LinkState};
+use crate::io::{ConnectionType, Endpoint};
+use crate::link::{Link, LinkCost, LinkState};
 use crate::route::RelayQueue;
 use crate::time::{Duration, Instant};
 use crate::wire::advert::Cost;
@@ -39,9 +39,6 @@ pub(super) struct Contest {
 /// How long an older link has to answer.
 pub(super) const CONTEST: Duration = Duration::from_secs(2);
 
-/// What a suspect link costs above its own: any way around it is cheaper.
-const SUSPECT_DETOUR: Duration = Duration::from_secs(60);
-
 impl Neighbour {
     pub(super) fn new(instance: Instance) -> Self {
         Self {
@@ -67,7 +64,7 @@ pub(super) struct LinkEntry {
     pub(super) link: Link,
     pub(super) kind: ConnectionType,
     pub(super) endpoint: Endpoint,
-    pub(super) estimate: LinkEstimate,
+    pub(super) cost: LinkCost,
     /// Whether this node dialled.
     pub(super) dialled: bool,
     pub(super) since: Instant,
@@ -88,14 +85,14 @@ pub(super) struct LinkPeer {
 }
 
 impl LinkEntry {
-    /// The link's cost, from what its medium promises: the time 1,280 bytes take. A suspect
-    /// link costs more than any way around it.
+    /// The link's cost now. A suspect link costs more than any way around it.
     pub(super) fn cost(&self) -> Cost {
-        let rate = self.estimate.rate_bytes_per_s.max(1);
-        let carry = 1_280_u64.saturating_mul(1_000_000) / rate;
-        let doubt = if self.is_suspect() { SUSPECT_DETOUR } else { Duration::ZERO };
-        let delay = u64::try_from((self.estimate.delay + doubt).as_micros()).unwrap_or(u64::MAX);
-        Cost::from_microseconds(delay.saturating_add(carry))
+        self.cost.told(self.is_suspect())
+    }
+
+    /// A round trip was measured; says whether that changed the cost.
+    pub(super) fn on_measured(&mut self, now: Instant, rtt: Duration) -> bool {
+        self.cost.on_rtt(now, rtt, self.link.load_bytes_per_s(now))
     }
 
     /// Whether somebody came in and has not shown who it is.

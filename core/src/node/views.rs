@@ -8,6 +8,7 @@ use crate::link::{LinkEnd, LinkState};
 use crate::presence::{Graph, GraphInput, LinkFigures};
 use crate::route::Route;
 use crate::time::{Duration, Instant};
+use crate::wire::advert::Cost;
 
 /// One link, as `links` shows it.
 #[derive(Clone, Debug)]
@@ -24,6 +25,10 @@ pub struct LinkView {
     pub state: LinkState,
     /// The smoothed round trip.
     pub rtt: Option<Duration>,
+    /// The least round trip lately: what the cost follows.
+    pub rtt_min: Option<Duration>,
+    /// What the link costs now, the doubt in it counted in.
+    pub cost: Cost,
     /// Bytes a second sent lately.
     pub rate_bytes_per_s: u64,
     /// Bytes of relayed frames that wait for this neighbour.
@@ -72,6 +77,8 @@ impl Node {
                 endpoint: entry.endpoint.clone(),
                 state: entry.link.state(),
                 rtt: entry.link.rtt(),
+                rtt_min: entry.cost.rtt_min(),
+                cost: entry.cost(),
                 rate_bytes_per_s: entry.link.rate_bytes_per_s(now),
                 queued_bytes: queued,
                 age: now.since(entry.since),

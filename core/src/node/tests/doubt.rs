@@ -1,5 +1,7 @@
 //! Links that fall silent: what is done before they are down.
 
+mod measured;
+
 use super::*;
 
 const SOON: Duration = Duration::from_secs(30);
