@@ -292,6 +292,14 @@ impl Session {
         self.told_bytes_max = limit.max(PAYLOAD_BYTES_MIN);
         self.congestion.on_forgotten(packet.bytes);
         self.on_lost_items(cx, lane, &packet.items);
+        self.note_rest();
+    }
+
+    /// The last packet on its way may have been one that is not repeated: then no answer is due.
+    fn note_rest(&mut self) {
+        if !self.is_outstanding() {
+            self.waiting_since = None;
+        }
     }
 
     fn on_lost_items(&mut self, cx: &mut Shared, lane: Lane, items: &[Item]) {

@@ -68,10 +68,14 @@ impl Session {
     pub(super) fn detect_lost(&mut self, cx: &mut Shared, now: Instant, lane: Lane) {
         let state = &mut self.lanes[at(lane)];
         let lost: VecDeque<Sent> = state.recovery.take_lost(now, &state.rtt).into();
+        let any = !lost.is_empty();
         for packet in lost {
             cx.counters.packets_lost += 1;
             self.congestion.on_lost(now, packet.bytes, packet.at);
             self.on_lost_items(cx, lane, &packet.items);
+        }
+        if any {
+            self.note_rest();
         }
     }
 

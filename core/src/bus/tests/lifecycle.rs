@@ -321,3 +321,21 @@ fn a_message_over_the_peers_own_limit_is_not_sent() {
     assert_eq!(pair.outcome(0, long), Some(Outcome::NotDelivered(reason)));
     assert!(is_delivered(pair.outcome(0, short)));
 }
+
+#[test]
+fn an_idle_session_outlives_the_loss_of_an_unreliable_message() {
+    let mut pair = Pair::new(12);
+    let ids = pair.opened(Reliability::Reliable);
+    pair.run(SECOND);
+    pair.pipes[0].lost_percent = 100;
+    let (now, to) = (pair.now, pair.keys[1]);
+    pair.ends[0].send_unreliable(now, to, Lane::Normal, "lost".into(), None).unwrap();
+    pair.run(MS);
+    pair.pipes[0].lost_percent = 0;
+    let id = pair.send(0, "arrives");
+    // Its answer is there before the lost packet counts as lost.
+    assert!(pair.run_until(SECOND, |pair| is_delivered(pair.outcome(0, id))));
+    pair.run(60 * SECOND);
+    assert_eq!(pair.closed(0, ids[0]), None);
+    assert!(!pair.events[0].iter().any(|e| matches!(e, BusEvent::SessionDown { .. })));
+}
