@@ -8,6 +8,8 @@ use std::process::Command;
 
 #[path = "tidy/licences.rs"]
 mod licences;
+#[path = "tidy/limits.rs"]
+mod limits;
 #[path = "tidy/promises.rs"]
 mod promises;
 #[path = "tidy/scan.rs"]

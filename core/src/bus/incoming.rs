@@ -302,10 +302,15 @@ mod tests {
     #[test]
     fn small_pieces_that_wait_do_not_hold_what_they_came_in() {
         let mut block = BytesMut::zeroed(1_000_000);
-        let [ahead, in_order] = [10, 5].map(|length| block.split_to(length).freeze());
+        let small = PIN_BYTES_MIN - 1;
+        let [ahead, in_order] = [small, 5].map(|length| block.split_to(length).freeze());
         let mut incoming = Incoming::new(1_000);
         incoming.receive(100, ahead, false).unwrap();
         incoming.receive(0, in_order, false).unwrap();
+        // One that is large enough stays where it is.
+        let large = block.split_to(PIN_BYTES_MIN).freeze();
+        let at = large.as_ptr();
+        assert_eq!(unpinned(large).as_ptr(), at);
         block.clear();
         assert!(block.try_reclaim(1_000_000));
     }

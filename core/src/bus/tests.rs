@@ -2,6 +2,7 @@
 
 mod ciphers;
 mod lifecycle;
+mod limits;
 mod messages;
 mod paths;
 mod pings;

@@ -11,7 +11,7 @@ use crate::crypto::aead::Portable;
 use crate::entropy::tests::Seeded;
 use crate::id::{Address, Instance};
 use crate::identity::Identity;
-use crate::limits::LINK_DEAD_AFTER;
+use crate::limits::{KEEPALIVE_INTERVAL, LINK_DEAD_AFTER, VERSION_HIGHEST, VERSION_LOWEST};
 use crate::network::{Network, NetworkSecret};
 use crate::wire::advert::BodyHash;
 use crate::wire::frame::DataHead;
@@ -253,13 +253,15 @@ fn closed_networks_need_the_secret_and_an_open_node_is_told() {
 
 #[test]
 fn an_incompatible_peer_is_told_the_range_in_clear() {
-    let network = Network::open("test").unwrap();
-    let mut b = End::new(Role::Responder, local(2, network));
-    b.take(Instant::EPOCH, b"HDGW\x07\x09\x00\x00");
-    let answer = b.give(Instant::EPOCH).unwrap();
-    assert_eq!(&answer[..], b"HDGW\x01\x01\x00\x00");
-    let failure = HandshakeFailure::Incompatible { lowest: 7, highest: 9 };
-    assert_eq!(b.end(), Some(&LinkEnd::Handshake(failure)));
+    for (lowest, highest) in [(VERSION_HIGHEST + 1, 9), (0, VERSION_LOWEST - 1)] {
+        let network = Network::open("test").unwrap();
+        let mut b = End::new(Role::Responder, local(2, network));
+        b.take(Instant::EPOCH, &[b"HDGW", &[lowest, highest, 0, 0][..]].concat());
+        let answer = b.give(Instant::EPOCH).unwrap();
+        assert_eq!(answer, [b"HDGW", &[VERSION_LOWEST, VERSION_HIGHEST, 0, 0][..]].concat());
+        let failure = HandshakeFailure::Incompatible { lowest, highest };
+        assert_eq!(b.end(), Some(&LinkEnd::Handshake(failure)));
+    }
 }
 
 #[test]
@@ -308,10 +310,63 @@ fn a_repeated_frame_is_refused() {
 
 #[test]
 fn an_oversized_length_is_refused_before_its_bytes_are_awaited() {
+    let control = CONTROL_BYTES_MAX + CONTROL_OVERHEAD_BYTES - PREFIX_BYTES;
+    let data = 4_096 + DATA_OVERHEAD_BYTES - PREFIX_BYTES;
+    for (first, length, refused) in [
+        (0xa0, 0xff_ffff, true),
+        (0xa0, data + 1, true),
+        (0xa0, data, false),
+        (0x00, control + 1, true),
+        (0x00, control, false),
+    ] {
+        let mut pair = Pair::up();
+        let prefix = u32::try_from(length).unwrap().to_be_bytes();
+        pair.b.take(pair.now, &[first, prefix[1], prefix[2], prefix[3]]);
+        pair.b.give(pair.now);
+        let too_large = LinkEnd::Violation(Violation::FrameTooLarge);
+        assert_eq!(pair.b.end(), refused.then_some(&too_large), "{length} bytes");
+    }
+}
+
+#[test]
+fn frames_are_as_large_as_both_ends_take_and_never_below_what_every_node_carries() {
+    let network = Network::open("test").unwrap();
+    let sizes = [0, PAYLOAD_BYTES_MIN - 1, 5_000, PAYLOAD_BYTES_MAX, usize::MAX];
+    for (a, b) in sizes.into_iter().flat_map(|a| sizes.map(|b| (a, b))) {
+        let mut pair = Pair::new(network.clone(), network.clone());
+        for (end, role, frame_bytes_max) in
+            [(&mut pair.a, Role::Initiator, a), (&mut pair.b, Role::Responder, b)]
+        {
+            let shape = LinkShape::Stream { chunk_bytes: 8_192, frame_bytes_max };
+            end.link = Link::new(Instant::EPOCH, &end.local, &mut Seeded(9), role, shape, 0);
+        }
+        pair.settle(100..101);
+        for end in [&pair.a, &pair.b] {
+            let LinkEvent::Established(established) = &end.seen[0] else { panic!() };
+            let expected = a.min(b).clamp(PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX);
+            assert_eq!(established.payload_bytes_max, expected);
+        }
+    }
+}
+
+#[test]
+fn a_link_with_nothing_to_say_says_so_once_an_interval() {
     let mut pair = Pair::up();
-    pair.b.take(pair.now, &[0xa0, 0xff, 0xff, 0xff]);
-    pair.b.give(pair.now);
-    assert_eq!(pair.b.end(), Some(&LinkEnd::Violation(Violation::FrameTooLarge)));
+    for _ in 0..3 {
+        let at = pair.now + KEEPALIVE_INTERVAL;
+        for (now, says) in [(at - Duration::from_millis(1), false), (at, true)] {
+            pair.now = now;
+            for end in [&mut pair.a, &mut pair.b] {
+                end.link.handle_timeout(now);
+            }
+            let said = [pair.a.give(now), pair.b.give(now)];
+            assert!(said.iter().all(|bytes| bytes.is_some() == says));
+            let [to_b, to_a] = said.map(Option::unwrap_or_default);
+            assert!(to_a.len() <= 29 && to_b.len() <= 29);
+            pair.a.take(now, &to_a);
+            pair.b.take(now, &to_b);
+        }
+    }
 }
 
 #[test]

@@ -306,7 +306,9 @@ mod tests {
         let body = body(METADATA_BYTES_MAX);
         owner.set_own(body.clone());
         other.want(MS(0), [(key(1), body_hash(&body), body.len())].into_iter());
-        assert_eq!(run(&mut owner, &mut other, key(2), MS(0)), 16);
+        let at_once = METADATA_CHUNK_BYTES * usize::from(PIECES_AT_ONCE);
+        let questions = u32::try_from(METADATA_BYTES_MAX / at_once).unwrap();
+        assert_eq!(run(&mut owner, &mut other, key(2), MS(0)), questions);
         assert_eq!(other.body(&body_hash(&body)), Some(body));
     }
 
@@ -366,6 +368,21 @@ mod tests {
         }
         assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 128, 128]);
         assert_eq!(bodies.broken(), 9);
+    }
+
+    #[test]
+    fn a_piece_that_does_not_come_is_asked_for_again() {
+        let mut bodies = Bodies::default();
+        bodies.want(MS(0), [(key(1), [7; 32], 2_000)].into_iter());
+        let asked = bodies.poll_fetch(MS(0));
+        assert!(asked.is_some());
+        assert_eq!(bodies.poll_fetch(MS(0)), None);
+        assert_eq!(bodies.next_timeout(), Some(MS(0) + METADATA_RETRY));
+        assert_eq!(bodies.poll_fetch(MS(0) + METADATA_RETRY), asked);
+        // A piece that is longer than one may be is none.
+        let data = body(METADATA_CHUNK_BYTES + 1);
+        bodies.on_chunk(MS(0), &BodyChunk { hash: [7; 32], offset: 0, data });
+        assert_eq!(bodies.next_timeout(), Some(MS(0) + METADATA_RETRY * 2));
     }
 
     #[test]

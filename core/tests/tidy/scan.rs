@@ -39,6 +39,15 @@ impl Source {
         self.path.split('/').any(|part| part == "tests" || part == "tests.rs")
     }
 
+    /// `code` of its tests alone.
+    pub(crate) fn tests(&self) -> String {
+        if self.is_test() {
+            return self.code.clone();
+        }
+        let items = test_items(&self.code);
+        items.into_iter().map(|(start, end)| &self.code[start..end]).collect()
+    }
+
     /// Lines before the file's test module.
     pub(crate) fn product_lines(&self) -> usize {
         let end = test_items(&self.code)

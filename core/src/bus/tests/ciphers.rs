@@ -130,7 +130,7 @@ fn a_bit_of_the_set_stripped_or_forged_on_the_way_makes_no_session() {
     }
 }
 
-fn keys(pair: &mut Pair, end: usize) -> &mut super::seal::Keys {
+pub(super) fn keys(pair: &mut Pair, end: usize) -> &mut super::seal::Keys {
     let peer = pair.keys[1 - end];
     let session = pair.ends[end].peers.get_mut(&peer).unwrap().session.as_mut().unwrap();
     session.keys.as_mut().unwrap()
