@@ -16,6 +16,8 @@ mod datagrams;
 mod error;
 mod event;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod greet;
 mod handshake;
 mod incoming;

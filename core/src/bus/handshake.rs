@@ -65,12 +65,12 @@ impl Hello {
         }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         postcard::to_allocvec(self).expect("a Hello is plain numbers")
     }
 
     /// Later builds may append fields.
-    fn decode(bytes: &[u8]) -> Result<Self, Refused> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Refused> {
         let (hello, _) = postcard::take_from_bytes::<Self>(bytes).map_err(|_| Refused)?;
         if !hello.ciphers.is_valid() || hello.index == 0 {
             return Err(Refused);
