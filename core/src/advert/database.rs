@@ -24,7 +24,7 @@ pub struct Database {
     /// Who has an address; more than one peer makes it unroutable.
     addresses: BTreeMap<Address, Vec<PeerKey>>,
     /// Versions of adverts that were forgotten: nobody resurrects them.
-    floors: BTreeMap<AdvertId, (u64, u64)>,
+    floors: BTreeMap<AdvertId, Floor>,
     verifications: Budget,
     /// Counts changes, so that others know when to look again.
     changes: u64,
@@ -68,6 +68,15 @@ struct Peer {
 struct Record {
     advert: SignedAdvert,
     /// When it was signed, on this node's clock.
+    signed_at: Instant,
+}
+
+/// What stays of an advert that was forgotten.
+#[derive(Clone, Copy, Debug)]
+struct Floor {
+    /// Its epoch and sequence.
+    version: (u64, u64),
+    /// It is no younger when it comes back, whatever a copy says.
     signed_at: Instant,
 }
 
@@ -245,9 +254,9 @@ impl Database {
             return Offer::Refused(Refusal::TooMany);
         }
         // The version that was forgotten is taken again: who was away and comes back says the same.
-        if self.floors.get(&id).is_some_and(|floor| (head.epoch, head.sequence) < *floor) {
+        let Some(age) = self.age_above_floor(now, id, (head.epoch, head.sequence), age) else {
             return Offer::Refused(Refusal::Expired);
-        }
+        };
         let new_peer = !self.peers.contains_key(&owner);
         if new_peer && age.reachable >= FORGET_AFTER {
             return Offer::Refused(Refusal::Expired);
@@ -268,6 +277,23 @@ impl Database {
         }
         self.insert(now, owner, advert, age);
         Offer::Taken(Taken { id, new_peer, instance: head.instance })
+    }
+
+    /// The age of a version of an advert that is not below its floor and no adjacency past its
+    /// lifetime. A version that was forgotten is no younger when it comes back.
+    fn age_above_floor(
+        &self,
+        now: Instant,
+        id: AdvertId,
+        version: (u64, u64),
+        mut age: Age,
+    ) -> Option<Age> {
+        let Some(floor) = self.floors.get(&id) else { return Some(age) };
+        if version == floor.version {
+            age.signed = age.signed.max(now.since(floor.signed_at));
+        }
+        let old = id.kind == AdvertKind::Adjacency && age.signed >= ADJACENCY_LIFETIME;
+        (version >= floor.version && !old).then_some(age)
     }
 
     /// Puts in an advert that this node has just signed itself.
@@ -436,7 +462,8 @@ impl Database {
                 if gone || old {
                     let id = AdvertId { owner: *owner, kind: *kind, key: *key };
                     let head = record.advert.head;
-                    forgotten.push((id, (head.epoch, head.sequence)));
+                    let version = (head.epoch, head.sequence);
+                    forgotten.push((id, Floor { version, signed_at: record.signed_at }));
                 }
                 !(gone || old)
             });
@@ -652,18 +679,24 @@ mod tests {
     fn an_adjacency_dies_of_age_whoever_repeats_it() {
         let (mut database, owner) = (database(), Owner::new(2));
         let mut copy = owner.advert(AdvertKind::Adjacency, 1, 1, b"\0");
-        copy.signed_age_s = 4 * 3_600 - 10;
+        copy.signed_age_s = seconds(ADJACENCY_LIFETIME) - 10;
         assert!(matches!(database.offer(NOW, from(7), copy.clone()), Offer::Taken(_)));
         let later = NOW + Duration::from_secs(11);
         copy.signed_age_s = 0;
         database.offer(later, from(7), copy.clone());
         let id = database.ids(None).next().unwrap();
-        assert!(database.copy(later, id).unwrap().signed_age_s > 4 * 3_600, "the larger age stays");
+        assert!(
+            database.copy(later, id).unwrap().signed_age_s > seconds(ADJACENCY_LIFETIME),
+            "the larger age stays"
+        );
         database.note_reachable(later, &id.owner);
         database.expire(later);
         assert_eq!(database.adjacency(&id.owner), None);
-        copy.signed_age_s = 4 * 3_600;
-        assert_eq!(database.offer(later, from(7), copy), Offer::Refused(Refusal::Expired));
+        for signed_age_s in [seconds(ADJACENCY_LIFETIME), 0] {
+            copy.signed_age_s = signed_age_s;
+            let again = database.offer(later, from(7), copy.clone());
+            assert_eq!(again, Offer::Refused(Refusal::Expired), "also as if it were new");
+        }
     }
 
     #[test]
