@@ -60,6 +60,7 @@ fn reason(code: CloseCode) -> &'static str {
         CloseCode::Violation => "protocol violation",
         CloseCode::Myself => "the link led back to the same node",
         CloseCode::Replaced => "the peer has restarted",
+        CloseCode::MadeRoom => "its slot is kept for peers that cannot be reached otherwise",
         CloseCode::Other => "no reason this version knows",
     }
 }

@@ -63,7 +63,7 @@ impl Keepalive {
 pub struct Close {
     /// Why; see [`CloseCode`].
     pub code: u8,
-    /// With `AtCapacity`: milliseconds to wait before the next try.
+    /// With `AtCapacity` and `MadeRoom`: milliseconds to wait before the next try.
     pub retry_after_ms: u32,
 }
 
@@ -83,6 +83,8 @@ pub enum CloseCode {
     Myself = 5,
     /// The peer has restarted; this link belongs to its past.
     Replaced = 6,
+    /// The slot is for a peer that cannot be reached otherwise; the one that loses it can.
+    MadeRoom = 7,
     /// Anything else, also codes this build does not know.
     Other = 255,
 }
@@ -98,6 +100,7 @@ impl CloseCode {
             Self::Violation,
             Self::Myself,
             Self::Replaced,
+            Self::MadeRoom,
         ]
         .into_iter()
         .find(|code| *code as u8 == byte)
@@ -356,7 +359,7 @@ mod tests {
     #[test]
     fn close_codes_are_those_of_the_registry() {
         let known = |byte: &u8| CloseCode::from_byte(*byte) as u8 == *byte;
-        assert_eq!((0..=255).filter(known).collect::<Vec<u8>>(), [1, 2, 3, 4, 5, 6, 255]);
+        assert_eq!((0..=255).filter(known).collect::<Vec<u8>>(), [1, 2, 3, 4, 5, 6, 7, 255]);
     }
 
     #[test]
