@@ -23,4 +23,9 @@ impl Allowance {
         self.left = self.left.saturating_sub(1);
         granted
     }
+
+    /// When it may be done again; `None` for now.
+    pub(crate) fn opens_at(&self) -> Option<Instant> {
+        (self.left == 0).then(|| self.refilled + Duration::from_secs(1))
+    }
 }

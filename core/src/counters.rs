@@ -11,6 +11,8 @@ pub struct Counters {
     pub violations: u64,
     /// Newcomers turned away because a transport had no room.
     pub turned_away: u64,
+    /// Redundant links given up, so that peers that cannot be reached otherwise have a slot.
+    pub made_room: u64,
     /// Links whose handshake was under way, closed to make room for newer ones.
     pub handshakes_crowded_out: u64,
     /// Control messages of unknown kinds, skipped.

@@ -6,17 +6,21 @@
 
 mod candidate;
 mod glare;
+pub mod slots;
+mod transport;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use candidate::{Candidate, Phase};
 pub use glare::{Standing, keeps_first};
+use slots::Reach;
+use transport::Transport;
 
 use crate::entropy::{self, Entropy};
 use crate::id::{Address, DialId, LinkId, PeerKey, TransportId};
 use crate::io::{Endpoint, Sighting, TransportProfile};
-use crate::limits::{DIAL_BACKOFF_MAX, DIAL_DEFERENCE_PART, SIGHTINGS_MAX};
+use crate::limits::{DIAL_BACKOFF_MAX, DIAL_DEFERENCE_PART};
 use crate::network::Network;
 use crate::time::{Duration, Instant, earliest};
 
@@ -31,18 +35,6 @@ pub struct Dialer {
     network: Network,
     transports: BTreeMap<TransportId, Transport>,
     next_dial: u64,
-}
-
-#[derive(Debug)]
-struct Transport {
-    profile: TransportProfile,
-    candidates: BTreeMap<Endpoint, Candidate>,
-    /// Links whose handshake is done.
-    links: BTreeSet<LinkId>,
-    /// Candidates so far.
-    sighted: u64,
-    /// Sightings refused because the table was full.
-    refused: u64,
 }
 
 /// What the dialer asks for.
@@ -63,6 +55,8 @@ pub enum Failure {
     Hopeless,
     /// The peer said when to come back.
     Later(Duration),
+    /// There is no slot for this link, at one end or the other, before so long.
+    Full(Duration),
     /// The endpoint is this very node.
     Myself,
 }
@@ -76,10 +70,7 @@ impl Dialer {
 
     /// Takes a transport in.
     pub fn add_transport(&mut self, transport: TransportId, profile: TransportProfile) {
-        let candidates = BTreeMap::new();
-        let entry =
-            Transport { profile, candidates, links: BTreeSet::new(), sighted: 0, refused: 0 };
-        self.transports.insert(transport, entry);
+        self.transports.insert(transport, Transport::new(profile));
     }
 
     /// Forgets a transport and all that was to be dialled there.
@@ -108,7 +99,7 @@ impl Dialer {
             known.on_sighting(now, address, sighting.beacon.is_none());
             return;
         }
-        if entry.candidates.len() >= SIGHTINGS_MAX && !entry.make_room() {
+        if !entry.make_room(now, sighting.endpoint.host()) {
             entry.refused += 1;
             return;
         }
@@ -118,7 +109,8 @@ impl Dialer {
             None => now,
             Some(address) => entry.turn(address).unwrap_or_else(|| {
                 let defers = address < self.own;
-                now + if defers { jitter(entropy, deference) } else { Duration::ZERO }
+                let begin = entry.begin(now, entropy);
+                begin + if defers { jitter(entropy, deference) } else { Duration::ZERO }
             }),
         };
         let configured = sighting.beacon.is_none();
@@ -186,13 +178,14 @@ impl Dialer {
         orders
     }
 
-    /// A link is gone; `failure` says why when it is the peer's or the endpoint's fault.
+    /// A link is gone, to `peer` if it is known; `failure` says why when it is the peer's or the
+    /// endpoint's fault.
     pub fn handle_link_down(
         &mut self,
         now: Instant,
         entropy: &mut dyn Entropy,
         transport: TransportId,
-        link: LinkId,
+        (link, peer): (LinkId, Option<PeerKey>),
         failure: Failure,
     ) {
         let Some(entry) = self.transports.get_mut(&transport) else { return };
@@ -202,32 +195,68 @@ impl Dialer {
                 candidate.phase != Phase::Linked(link) || candidate.configured
             });
         }
+        let full = matches!(failure, Failure::Full(_));
         for candidate in entry.candidates.values_mut() {
-            if candidate.phase == Phase::Linked(link) {
+            let idle = matches!(candidate.phase, Phase::Idle { .. });
+            let is_of_full = full && idle && peer.is_some_and(|peer| candidate.is_of(&peer));
+            if candidate.phase == Phase::Linked(link) || is_of_full {
                 candidate.on_failure(now, entropy, failure);
+            }
+            if candidate.doubted == Some(link) {
+                (candidate.doubted, candidate.reach) = (None, None);
             }
         }
     }
 
-    /// Whether another link fits on a transport. Those whose handshake is not done take no room:
-    /// strangers could fill it.
-    #[must_use]
-    pub fn has_room(&self, transport: TransportId) -> bool {
-        let fits = |entry: &Transport| entry.links.len() < entry.profile.links_max;
-        self.transports.get(&transport).is_some_and(fits)
+    /// A link has become suspect, or is trusted again. Where it leads may be dialled beside it.
+    pub fn handle_doubt(
+        &mut self,
+        now: Instant,
+        transport: TransportId,
+        link: LinkId,
+        suspect: bool,
+    ) {
+        if let Some(entry) = self.transports.get_mut(&transport) {
+            for candidate in entry.candidates.values_mut() {
+                candidate.on_doubt(now, link, suspect);
+            }
+        }
     }
 
-    /// What is to be dialled or given up now. `linked` tells whether a link to a peer stands or
-    /// comes up on a transport.
+    /// Links or routes have changed: who is linked, who reachable, is asked again.
+    pub fn handle_change(&mut self) {
+        for entry in self.transports.values_mut() {
+            entry.candidates.values_mut().for_each(|candidate| candidate.reach = None);
+        }
+    }
+
+    /// The slots of a transport that are taken, and how many it has. Links whose handshake is not
+    /// done take none: strangers could take them all.
+    #[must_use]
+    pub fn slots(&self, transport: TransportId) -> (usize, usize) {
+        let slots = |entry: &Transport| (entry.links.len(), entry.profile.links_max);
+        self.transports.get(&transport).map_or((0, 0), slots)
+    }
+
+    /// Whether a peer is in sight of a transport that is out of reach otherwise.
+    #[must_use]
+    pub fn hears_unreachable(&self, now: Instant, transport: TransportId) -> bool {
+        self.transports.get(&transport).is_some_and(|entry| entry.hears_unreachable(now))
+    }
+
+    /// What is to be dialled or given up now. `reach` tells how a peer is reached, as seen from
+    /// a transport.
     pub fn poll(
         &mut self,
         now: Instant,
-        linked: &dyn Fn(TransportId, &Candidacy) -> bool,
+        entropy: &mut dyn Entropy,
+        reach: &dyn Fn(TransportId, Address) -> Reach,
     ) -> Vec<DialOrder> {
         let mut orders = Vec::new();
         for (transport, entry) in &mut self.transports {
             entry.candidates.retain(|_, candidate| !candidate.is_over());
-            while let Some(endpoint) = entry.next(now, *transport, linked) {
+            entry.look(&|address| reach(*transport, address));
+            while let Some(endpoint) = entry.next(now, entropy) {
                 let dial = DialId(self.next_dial);
                 self.next_dial += 1;
                 if let Some(candidate) = entry.candidates.get_mut(&endpoint) {
@@ -239,34 +268,16 @@ impl Dialer {
                 }
                 orders.push(DialOrder::Dial(*transport, dial, endpoint));
             }
-            for candidate in entry.candidates.values_mut() {
-                if let Phase::Dialling(dial) = candidate.phase
-                    && now >= candidate.deadline
-                {
-                    candidate.deadline = now + entry.profile.dial_timeout;
-                    orders.push(DialOrder::Cancel(*transport, dial));
-                }
-            }
+            let cancelled = entry.cancel(now);
+            orders.extend(cancelled.into_iter().map(|dial| DialOrder::Cancel(*transport, dial)));
         }
         orders
     }
 
     /// When to call [`Dialer::poll`] without further input.
     #[must_use]
-    pub fn next_timeout(
-        &self,
-        linked: &dyn Fn(TransportId, &Candidacy) -> bool,
-    ) -> Option<Instant> {
-        earliest(self.transports.iter().flat_map(|(transport, entry)| {
-            let room = entry.can_dial();
-            entry.candidates.values().map(move |candidate| match candidate.phase {
-                Phase::Idle { next_at } => {
-                    (room && !linked(*transport, &candidate.candidacy())).then_some(next_at)
-                }
-                Phase::Dialling(_) => Some(candidate.deadline),
-                Phase::Linked(_) | Phase::Never => None,
-            })
-        }))
+    pub fn next_timeout(&self) -> Option<Instant> {
+        earliest(self.transports.values().map(Transport::next_timeout))
     }
 
     /// Sightings that were refused because a table was full.
@@ -276,112 +287,8 @@ impl Dialer {
     }
 }
 
-/// Whom an endpoint may lead to, as far as is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidacy {
-    /// The address its beacon shows, or that was found behind it.
-    pub address: Option<Address>,
-}
-
-impl Transport {
-    fn dialling(&mut self, dial: DialId) -> Option<(&Endpoint, &mut Candidate)> {
-        self.candidates.iter_mut().find(|(_, candidate)| candidate.phase == Phase::Dialling(dial))
-    }
-
-    /// Dials under way, and links made by dials whose handshake is.
-    fn dials(&self) -> usize {
-        let under_way = |candidate: &&Candidate| match candidate.phase {
-            Phase::Dialling(_) => true,
-            Phase::Linked(link) => !self.links.contains(&link),
-            Phase::Idle { .. } | Phase::Never => false,
-        };
-        self.candidates.values().filter(under_way).count()
-    }
-
-    fn can_dial(&self) -> bool {
-        let dials = self.dials();
-        dials < self.profile.dials_max && self.links.len() + dials < self.profile.links_max
-    }
-
-    /// When another endpoint of a peer is due, if some of its endpoints are untried yet or being
-    /// tried: behind those.
-    fn turn(&self, address: Address) -> Option<Instant> {
-        let of_peer = self.candidates.values().filter(|c| c.address == Some(address));
-        of_peer
-            .filter_map(|candidate| match candidate.phase {
-                Phase::Idle { next_at } => (candidate.failures == 0).then_some(next_at),
-                Phase::Dialling(_) => Some(candidate.dialled_at + STAGGER),
-                Phase::Linked(_) | Phase::Never => None,
-            })
-            .max()
-    }
-
-    /// An endpoint failed before the next one's turn: that one need not wait.
-    fn hasten(&mut self, now: Instant, address: Option<Address>) {
-        let untried = self.candidates.values_mut().filter(|candidate| {
-            address.is_some() && candidate.address == address && candidate.failures == 0
-        });
-        let waiting = untried.filter_map(|candidate| match &mut candidate.phase {
-            Phase::Idle { next_at } => Some((candidate.order, next_at)),
-            _ => None,
-        });
-        if let Some((_, next_at)) = waiting.min_by_key(|(order, next_at)| (**next_at, *order)) {
-            *next_at = (*next_at).min(now);
-        }
-    }
-
-    /// The idle candidate that has waited longest; of equals, the one that failed least, then the
-    /// one sighted first.
-    fn next(
-        &self,
-        now: Instant,
-        transport: TransportId,
-        linked: &dyn Fn(TransportId, &Candidacy) -> bool,
-    ) -> Option<Endpoint> {
-        if !self.can_dial() {
-            return None;
-        }
-        self.candidates
-            .iter()
-            .filter_map(|(endpoint, candidate)| match candidate.phase {
-                Phase::Idle { next_at } if next_at <= now => Some((next_at, endpoint, candidate)),
-                _ => None,
-            })
-            .filter(|(_, _, candidate)| !linked(transport, &candidate.candidacy()))
-            .min_by_key(|(next_at, _, candidate)| (*next_at, candidate.failures, candidate.order))
-            .map(|(_, endpoint, _)| endpoint.clone())
-    }
-
-    /// Other endpoints of the same peer wait a moment: the first one mostly succeeds. One that
-    /// failed waits no longer than that after its back-off, else endpoints that strangers make up
-    /// could put it off for ever.
-    fn stagger(&mut self, address: Option<Address>, until: Instant) {
-        for candidate in self.candidates.values_mut() {
-            if address.is_some()
-                && candidate.address == address
-                && let Phase::Idle { next_at } = &mut candidate.phase
-            {
-                let latest = candidate.backed_off.map_or(until, |at| at + STAGGER);
-                *next_at = (*next_at).max(until.min(latest));
-            }
-        }
-    }
-
-    /// Drops the sighting that failed most, if one failed at all.
-    fn make_room(&mut self) -> bool {
-        let worst = self
-            .candidates
-            .iter()
-            .filter(|(_, c)| !c.configured && matches!(c.phase, Phase::Idle { .. }))
-            .max_by_key(|(_, candidate)| candidate.failures)
-            .filter(|(_, candidate)| candidate.failures > 0)
-            .map(|(endpoint, _)| endpoint.clone());
-        worst.and_then(|endpoint| self.candidates.remove(&endpoint)).is_some()
-    }
-}
-
 /// A time between half and one and a half of `mean`.
-fn jitter(entropy: &mut dyn Entropy, mean: Duration) -> Duration {
+pub(crate) fn jitter(entropy: &mut dyn Entropy, mean: Duration) -> Duration {
     let micros = u64::try_from(mean.min(DIAL_BACKOFF_MAX * 60).as_micros()).unwrap_or(u64::MAX);
     Duration::from_micros(micros / 2 + entropy::below(entropy, micros + 1))
 }

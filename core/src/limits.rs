@@ -79,6 +79,34 @@ pub const DIAL_BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// the transport gives a dial: where dials take long, two at once cost more. 125 ms of 5 s are
 /// what two hosts on one segment need to see each other by multicast DNS.
 pub const DIAL_DEFERENCE_PART: u32 = 40;
+/// The longest wait between two dials of a peer that says it is full: a handshake a minute.
+pub const DIAL_FULL_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Dials that begin on a transport in a second: endpoints that strangers make up cost others no
+/// more than that.
+pub const DIALS_PER_S: u32 = 32;
+/// Where so many endpoints are sighted, they are a crowd: all nodes of a place have started at
+/// once, and dials spread by [`DIAL_CROWD_SPREAD`] for each of them.
+pub const DIAL_CROWD: usize = 8;
+/// A hundred endpoints are dialled over one second.
+pub const DIAL_CROWD_SPREAD: Duration = Duration::from_millis(10);
+/// The mean wait before the last slot is dialled for: a node beside this one may do it, and its
+/// adverts need about a second.
+pub const DIAL_LAST_SLOT_WAIT: Duration = Duration::from_secs(1);
+/// The mean wait before a link to a peer that is reachable anyway takes the last but one slot;
+/// shorter where more are free, none while half of them are.
+pub const DIAL_SPARE_WAIT: Duration = Duration::from_secs(2);
+/// Sightings that take the place of others in a full table, in a second: each looks through it.
+pub const SIGHTINGS_EVICTED_PER_S: u32 = 64;
+
+/// The least time between two links that a node gives up for others on one transport: adverts
+/// spread meanwhile, so that it judges by what the last one changed.
+pub const SLOT_CHURN_INTERVAL: Duration = Duration::from_secs(10);
+/// A full node that hears a peer out of reach gives up a redundant link after about this time.
+pub const SLOT_NEEDED_WAIT: Duration = Duration::from_secs(2);
+/// A full node frees its last slot again after about this time when a redundant link has it.
+pub const SLOT_SPARE_WAIT: Duration = Duration::from_secs(15);
+/// Who lost its link to a peer that needed the slot comes back after this, if it has to.
+pub const SLOT_LOST_RETRY: Duration = Duration::from_secs(5);
 
 /// Peers known at once. Each takes about 1 KiB with both adverts.
 pub const PEERS_MAX: usize = 4_096;

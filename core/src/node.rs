@@ -13,6 +13,7 @@ mod links;
 mod neighbour;
 mod outputs;
 mod settle;
+mod slots;
 mod source;
 mod trace;
 mod views;
@@ -68,6 +69,7 @@ pub struct Node {
     neighbours: BTreeMap<PeerKey, Neighbour>,
     last_close: BTreeMap<(PeerKey, TransportId), crate::link::LinkEnd>,
     dialer: Dialer,
+    churns: BTreeMap<TransportId, slots::Churn>,
     own: Own,
     database: Database,
     table: Table,
@@ -124,6 +126,7 @@ impl Node {
         bodies.set_own(config.metadata);
         let mut node = Self {
             dialer: Dialer::new(local.address(), local.network.clone()),
+            churns: BTreeMap::new(),
             own: Own::new(now, local.epoch, profile),
             database: Database::new(local.network.clone(), own_key),
             presence: Presence::new(own_key, config.unreachable_grace),
@@ -162,6 +165,7 @@ impl Node {
     pub fn remove_transport(&mut self, now: Instant, transport: TransportId) {
         self.transports.remove(&transport);
         self.dialer.remove_transport(transport);
+        self.churns.remove(&transport);
         let links: alloc::vec::Vec<LinkId> =
             self.links.keys().filter(|link| link.transport == transport).copied().collect();
         for link in links {
@@ -277,9 +281,8 @@ impl Node {
             self.bodies.next_timeout(),
             self.bus.next_timeout(),
             self.traces.next_timeout(),
-            self.dialer.next_timeout(&|transport, candidacy| {
-                links::is_linked(&self.links, transport, candidacy)
-            }),
+            self.dialer.next_timeout(),
+            earliest(self.churns.values().map(slots::Churn::next_timeout)),
             self.stale.routes_at(),
             Some(self.expire_at),
         ]))

@@ -1,9 +1,10 @@
 //! One endpoint that may lead to a peer.
 
-use super::{Candidacy, Failure, jitter};
+use super::slots::Reach;
+use super::{Failure, jitter};
 use crate::entropy::Entropy;
 use crate::id::{Address, DialId, LinkId, PeerKey};
-use crate::limits::{DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN};
+use crate::limits::{DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, DIAL_FULL_BACKOFF_MAX};
 use crate::time::{Duration, Instant};
 
 /// A link that lasted so long was a success: the next back-off starts from the shortest wait.
@@ -22,6 +23,14 @@ pub(super) struct Candidate {
     /// When the back-off after its last failure is over.
     pub(super) backed_off: Option<Instant>,
     pub(super) phase: Phase,
+    /// How its peer is reached; `None` until somebody looks.
+    pub(super) reach: Option<Reach>,
+    /// Its peer said that it is full when it had so many links.
+    pub(super) full_at: Option<usize>,
+    /// The link that was made by it and is suspect now: another one may be made.
+    pub(super) doubted: Option<LinkId>,
+    /// While dialling: it was given up.
+    pub(super) cancelled: bool,
     /// While dialling: since when, and when to give up.
     pub(super) dialled_at: Instant,
     pub(super) deadline: Instant,
@@ -57,6 +66,10 @@ impl Candidate {
             failures: 0,
             backed_off: None,
             phase: Phase::Idle { next_at },
+            reach: None,
+            full_at: None,
+            doubted: None,
+            cancelled: false,
             dialled_at: next_at,
             deadline: next_at,
             up_since: None,
@@ -64,8 +77,17 @@ impl Candidate {
         }
     }
 
-    pub(super) fn candidacy(&self) -> Candidacy {
-        Candidacy { address: self.address }
+    /// Looks how its peer is reached, unless that is known. A peer that said it is full may have
+    /// told of its links to others later than that.
+    pub(super) fn look(&mut self, reach: &dyn Fn(Address) -> Reach) {
+        let of = |address: Option<Address>| address.map_or(Reach::Unreachable, reach);
+        let reach = *self.reach.get_or_insert_with(|| of(self.address));
+        match reach {
+            Reach::Reachable { degree, .. } => {
+                self.full_at = self.full_at.map(|full| full.max(degree));
+            }
+            Reach::Unreachable | Reach::Linked | Reach::Doubtful => {}
+        }
     }
 
     pub(super) fn is_of(&self, peer: &PeerKey) -> bool {
@@ -77,6 +99,22 @@ impl Candidate {
         self.peer = Some(peer);
         self.address = Some(peer.address());
         self.up_since = Some(now);
+        self.full_at = None;
+        self.reach = Some(Reach::Linked);
+    }
+
+    /// Its link is suspect, or trusted again.
+    pub(super) fn on_doubt(&mut self, now: Instant, link: LinkId, suspect: bool) {
+        self.reach = None;
+        if suspect && self.phase == Phase::Linked(link) {
+            self.doubted = Some(link);
+            self.phase = Phase::Idle { next_at: now };
+        } else if !suspect && self.doubted == Some(link) {
+            self.doubted = None;
+            if let Phase::Idle { .. } = self.phase {
+                self.phase = Phase::Linked(link);
+            }
+        }
     }
 
     /// Seen again, perhaps as somebody else: then it starts afresh.
@@ -86,6 +124,7 @@ impl Candidate {
         if address.is_some() && address != self.address {
             self.address = address;
             self.peer = None;
+            (self.reach, self.full_at) = (None, None);
             (self.failures, self.backed_off) = (0, None);
             if let Phase::Idle { next_at } = &mut self.phase {
                 *next_at = (*next_at).min(now);
@@ -104,10 +143,18 @@ impl Candidate {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
+        self.cancelled = false;
+        self.reach = None;
         let wait = match failure {
             Failure::Ordinary => jitter(entropy, backoff(self.failures)).min(DIAL_BACKOFF_MAX),
             Failure::Hopeless => jitter(entropy, DIAL_BACKOFF_MAX * 6),
             Failure::Later(wait) => wait + jitter(entropy, DIAL_BACKOFF_MIN),
+            // All who are turned away hear the same.
+            Failure::Full(wait) => {
+                self.full_at = Some(0);
+                let wait = lengthen(wait, self.failures);
+                wait + jitter(entropy, wait / 4)
+            }
             Failure::Myself => {
                 self.phase = Phase::Never;
                 return;
@@ -127,4 +174,10 @@ impl Candidate {
 fn backoff(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     (DIAL_BACKOFF_MIN * (1 << doublings)).min(DIAL_BACKOFF_MAX)
+}
+
+/// What a full peer asks for, doubled for each time that it was full before.
+fn lengthen(wait: Duration, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(8);
+    (wait * (1 << doublings)).min(DIAL_FULL_BACKOFF_MAX.max(wait))
 }

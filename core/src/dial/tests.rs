@@ -5,6 +5,7 @@ use super::*;
 use crate::entropy::tests::Seeded;
 use crate::identity::Identity;
 use crate::io::{Beacon, ConnectionType};
+use crate::limits::SIGHTINGS_MAX;
 
 const LAN: TransportId = TransportId(0);
 const MS: fn(u64) -> Instant = Instant::from_millis;
@@ -14,6 +15,8 @@ struct Bench {
     network: Network,
     entropy: Seeded,
     linked: BTreeSet<Address>,
+    /// What the way costs, and the links that the peer has.
+    reachable: BTreeMap<Address, (u64, usize)>,
 }
 
 impl Bench {
@@ -27,7 +30,13 @@ impl Bench {
             dial_timeout: Duration::from_secs(5),
         };
         dialer.add_transport(LAN, profile);
-        Self { dialer, network, entropy: Seeded(1), linked: BTreeSet::new() }
+        Self {
+            dialer,
+            network,
+            entropy: Seeded(1),
+            linked: BTreeSet::new(),
+            reachable: BTreeMap::new(),
+        }
     }
 
     fn sight(&mut self, ms: u64, endpoint: &str, address: Option<[u8; 8]>) {
@@ -39,17 +48,17 @@ impl Bench {
     }
 
     fn poll(&mut self, ms: u64) -> Vec<DialOrder> {
-        let linked = &self.linked;
-        self.dialer.poll(MS(ms), &|_, candidacy: &Candidacy| {
-            candidacy.address.is_some_and(|address| linked.contains(&address))
+        let Self { dialer, entropy, linked, reachable, .. } = self;
+        dialer.handle_change();
+        dialer.poll(MS(ms), entropy, &|_, address| match reachable.get(&address) {
+            _ if linked.contains(&address) => Reach::Linked,
+            Some(&(cost, degree)) => Reach::Reachable { cost, degree },
+            None => Reach::Unreachable,
         })
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        let linked = &self.linked;
-        self.dialer.next_timeout(&|_, candidacy: &Candidacy| {
-            candidacy.address.is_some_and(|address| linked.contains(&address))
-        })
+        self.dialer.next_timeout()
     }
 }
 
@@ -166,7 +175,13 @@ fn a_peer_that_is_linked_is_not_dialled_until_its_link_is_gone() {
     bench.linked.insert(peer.address());
     assert_eq!((bench.poll(60_000), bench.next_timeout()), (vec![], None));
 
-    bench.dialer.handle_link_down(MS(70_000), &mut bench.entropy, LAN, link(1), Failure::Ordinary);
+    bench.dialer.handle_link_down(
+        MS(70_000),
+        &mut bench.entropy,
+        LAN,
+        (link(1), None),
+        Failure::Ordinary,
+    );
     assert_eq!(bench.poll(80_000), [], "another link to the same peer stands");
     bench.linked.clear();
     assert_eq!(bench.poll(80_000), [dial(1, "static")]);
@@ -206,14 +221,19 @@ fn dials_and_links_stay_within_capacity() {
     for n in 0..2 {
         bench.dialer.handle_dial_failed(MS(0), &mut bench.entropy, LAN, DialId(n));
     }
-    assert_eq!(bench.poll(20_000).len(), 1, "three links of four are taken");
-    assert!(bench.dialer.has_room(LAN));
+    let slots = |bench: &Bench| bench.dialer.slots(LAN);
+    let mut dialled = bench.poll(20_000);
+    dialled.extend(bench.poll(21_500));
+    assert_eq!(dialled.len(), 1, "three links of four are taken");
+    assert_eq!(slots(&bench), (3, 4));
     come_in(&mut bench, 8);
-    assert!(!bench.dialer.has_room(LAN));
-    bench.dialer.handle_link_down(MS(0), &mut bench.entropy, LAN, link(20), Failure::Ordinary);
-    assert!(!bench.dialer.has_room(LAN), "it took none");
-    bench.dialer.handle_link_down(MS(0), &mut bench.entropy, LAN, link(8), Failure::Ordinary);
-    assert!(bench.dialer.has_room(LAN));
+    assert_eq!(slots(&bench), (4, 4));
+    let entropy = &mut bench.entropy;
+    bench.dialer.handle_link_down(MS(0), entropy, LAN, (link(20), None), Failure::Ordinary);
+    assert_eq!(slots(&bench), (4, 4), "it took none");
+    let entropy = &mut bench.entropy;
+    bench.dialer.handle_link_down(MS(0), entropy, LAN, (link(8), None), Failure::Ordinary);
+    assert_eq!(slots(&bench), (3, 4));
 }
 
 #[test]
@@ -252,7 +272,13 @@ fn an_endpoint_that_vanished_under_its_link_is_forgotten_with_the_link() {
     bench.poll(0);
     bench.dialer.handle_link_up(LAN, link(1), Some(DialId(0)));
     bench.dialer.handle_lost(LAN, &Endpoint::new("b"));
-    bench.dialer.handle_link_down(MS(100), &mut bench.entropy, LAN, link(1), Failure::Ordinary);
+    bench.dialer.handle_link_down(
+        MS(100),
+        &mut bench.entropy,
+        LAN,
+        (link(1), None),
+        Failure::Ordinary,
+    );
     assert_eq!(bench.poll(60_000), []);
     assert_eq!(bench.next_timeout(), None);
 }

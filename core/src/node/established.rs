@@ -4,7 +4,6 @@ use super::Node;
 use super::neighbour::{CONTEST, Contest, LinkPeer, Neighbour};
 use crate::event::Event;
 use crate::id::LinkId;
-use crate::limits::DIAL_BACKOFF_MAX;
 use crate::link::{Established, LinkState};
 use crate::time::{Duration, Instant};
 use crate::wire::control::CloseCode;
@@ -33,12 +32,11 @@ impl Node {
             self.close(now, link, CloseCode::Duplicate, Duration::ZERO);
             return;
         }
-        if rival.is_none() && !self.dialer.has_room(link.transport) {
-            self.counters.turned_away += 1;
-            if let Some(endpoint) = self.links.get(&link).map(|entry| entry.endpoint.clone()) {
-                self.outputs.event(Event::TurnedAway { transport: link.transport, endpoint });
-            }
-            self.close(now, link, CloseCode::AtCapacity, DIAL_BACKOFF_MAX);
+        // A peer that stands here already, be it in a former run, has its slot.
+        if rival.is_none()
+            && let Err(retry_after) = self.seat(now, link, hello)
+        {
+            self.turn_away(now, link, retry_after);
             return;
         }
         if self.neighbours.get(&key).is_some_and(|known| known.instance != instance) {
@@ -69,5 +67,14 @@ impl Node {
         }
         self.rank_links(key);
         self.stale.links(now);
+    }
+    /// There is no slot for a newcomer.
+    fn turn_away(&mut self, now: Instant, link: LinkId, retry_after: Duration) {
+        if let Some(entry) = self.links.get(&link).filter(|entry| !entry.dialled) {
+            self.counters.turned_away += 1;
+            let endpoint = entry.endpoint.clone();
+            self.outputs.event(Event::TurnedAway { transport: link.transport, endpoint });
+        }
+        self.close(now, link, CloseCode::AtCapacity, retry_after);
     }
 }

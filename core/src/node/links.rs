@@ -6,29 +6,14 @@ use core::cmp::Reverse;
 use super::Node;
 use super::neighbour::LinkEntry;
 use crate::crypto::noise::Role;
-use crate::dial::{Candidacy, DialOrder, Failure};
+use crate::dial::{DialOrder, Failure};
 use crate::event::Event;
-use crate::id::{LinkId, PeerKey, TransportId};
+use crate::id::{LinkId, PeerKey};
 use crate::io::{Endpoint, LinkLoss, LinkOrigin, LinkUp, TransportCommand};
-use crate::limits::{DIAL_BACKOFF_MAX, HANDSHAKES_PENDING_MAX, PEERS_MAX};
-use crate::link::{HandshakeFailure, Link, LinkCost, LinkEnd, LinkEvent, LinkState};
+use crate::limits::{DIAL_FULL_BACKOFF_MAX, HANDSHAKES_PENDING_MAX, PEERS_MAX, SLOT_LOST_RETRY};
+use crate::link::{HandshakeFailure, Link, LinkCost, LinkEnd, LinkEvent};
 use crate::time::{Duration, Instant};
 use crate::wire::control::CloseCode;
-
-/// Whether a link to whom an endpoint may lead stands on a transport. A suspect one does not
-/// count: the next one is made before it breaks.
-pub(super) fn is_linked(
-    links: &BTreeMap<LinkId, LinkEntry>,
-    transport: TransportId,
-    candidacy: &Candidacy,
-) -> bool {
-    let Some(address) = candidacy.address else { return false };
-    links.iter().any(|(link, entry)| {
-        link.transport == transport
-            && entry.peer.is_some_and(|peer| peer.address == address)
-            && entry.link.state() == LinkState::Up
-    })
-}
 
 impl Node {
     pub(super) fn on_link_up(&mut self, now: Instant, up: LinkUp) {
@@ -123,9 +108,13 @@ impl Node {
         any
     }
 
-    /// A link's cost changed: it was measured, became suspect, or is trusted again.
+    /// A link's cost changed: it was measured, became suspect, or is trusted again; and with that,
+    /// whether its peer may be dialled somewhere else.
     fn on_cost(&mut self, now: Instant, link: LinkId) {
-        if let Some(peer) = self.links.get(&link).and_then(|entry| entry.peer) {
+        let Some(entry) = self.links.get(&link) else { return };
+        let suspect = entry.is_suspect();
+        if let Some(peer) = entry.peer {
+            self.dialer.handle_doubt(now, link.transport, link, suspect);
             self.rank_links(peer.key);
             self.stale.links(now);
         }
@@ -215,8 +204,11 @@ impl Node {
                 self.on_heard(heard);
                 Failure::Later(stay_away)
             }
-            LinkEnd::ByPeer { code: CloseCode::AtCapacity, retry_after } => {
-                Failure::Later((*retry_after).min(DIAL_BACKOFF_MAX * 6))
+            LinkEnd::ByPeer { code: CloseCode::AtCapacity | CloseCode::MadeRoom, retry_after } => {
+                Failure::Full((*retry_after).min(DIAL_FULL_BACKOFF_MAX))
+            }
+            LinkEnd::Here(CloseCode::AtCapacity | CloseCode::MadeRoom) => {
+                Failure::Later(SLOT_LOST_RETRY)
             }
             LinkEnd::Here(CloseCode::Myself) | LinkEnd::ByPeer { code: CloseCode::Myself, .. } => {
                 Failure::Myself
@@ -234,7 +226,8 @@ impl Node {
             LinkEnd::Violation(_) => self.counters.violations += 1,
             _ => {}
         }
-        self.dialer.handle_link_down(now, &mut self.entropy, link.transport, link, failure);
+        let (transport, whose) = (link.transport, (link, peer));
+        self.dialer.handle_link_down(now, &mut self.entropy, transport, whose, failure);
         if let Some(peer) = peer {
             if self.last_close.len() >= PEERS_MAX {
                 self.last_close.pop_first();

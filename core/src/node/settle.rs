@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 
 use super::Node;
-use super::links::is_linked;
 use super::neighbour::Neighbour;
 use crate::bus::Path;
 use crate::event::Event;
@@ -63,10 +62,8 @@ impl Node {
             self.refresh_presence(now);
         }
         self.fetch(now);
-        let links = &self.links;
-        let orders =
-            self.dialer.poll(now, &|transport, candidacy| is_linked(links, transport, candidacy));
-        self.order(orders);
+        self.mind_slots(now);
+        self.mind_dials(now);
     }
 
     /// Signs what this node has to say and marks it for every neighbour.
@@ -117,6 +114,7 @@ impl Node {
             self.bus.handle_path(now, peer, None);
         }
         self.table = table;
+        self.dialer.handle_change();
         let paths: Vec<(PeerKey, Path)> = self
             .table
             .routes()

@@ -11,6 +11,7 @@ mod metadata;
 mod overflow;
 mod profile;
 mod removed;
+mod slots;
 mod traces;
 mod world;
 

@@ -10,6 +10,7 @@ pub(super) type End = (usize, LinkId);
 
 /// Several nodes; every pair of `near` ones sees each other and can dial.
 pub(super) struct World {
+    pub(super) profile: TransportProfile,
     pub(super) now: Instant,
     pub(super) nodes: Vec<Option<Node>>,
     pub(super) epochs: Vec<u64>,
@@ -44,7 +45,22 @@ pub(super) fn identity(number: usize) -> Identity {
 
 impl World {
     pub(super) fn new(nodes: usize, near: &[(usize, usize)]) -> Self {
+        let profile = TransportProfile {
+            kind: ConnectionType::other("Wire"),
+            links_max: 16,
+            dials_max: 8,
+            dial_timeout: Duration::from_secs(5),
+        };
+        Self::with_profile(nodes, near, profile)
+    }
+
+    pub(super) fn with_profile(
+        nodes: usize,
+        near: &[(usize, usize)],
+        profile: TransportProfile,
+    ) -> Self {
         let mut world = Self {
+            profile,
             now: Instant::from_millis(1_000),
             nodes: (0..nodes).map(|_| None).collect(),
             epochs: vec![0; nodes],
@@ -83,13 +99,7 @@ impl World {
         let config = NodeConfig { device_name: format!("n{number}"), ..NodeConfig::default() };
         let seed = Seeded(number as u64 * 77 + epoch);
         let mut node = Node::new(self.now, local, config, Box::new(seed));
-        let profile = TransportProfile {
-            kind: ConnectionType::other("Wire"),
-            links_max: 16,
-            dials_max: 8,
-            dial_timeout: Duration::from_secs(5),
-        };
-        node.add_transport(WIRE, profile);
+        node.add_transport(WIRE, self.profile.clone());
         self.nodes[number] = Some(node);
         for (a, b) in self.near.clone() {
             if a == number || b == number {
