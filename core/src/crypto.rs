@@ -8,3 +8,4 @@ pub mod cipher;
 pub mod hash;
 pub mod noise;
 pub(crate) mod sign;
+pub mod verifier;

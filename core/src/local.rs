@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use crate::crypto::aead::AeadProvider;
+use crate::crypto::verifier::Verifier;
 use crate::id::{Address, BootEpoch, Instance, PeerKey};
 use crate::identity::Identity;
 use crate::network::Network;
@@ -21,6 +22,8 @@ pub struct Local {
     pub epoch: BootEpoch,
     /// The ciphers.
     pub aead: Arc<dyn AeadProvider>,
+    /// The checks of adverts' signatures.
+    pub verifier: Arc<dyn Verifier>,
 }
 
 impl Local {

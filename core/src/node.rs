@@ -128,7 +128,8 @@ impl Node {
             dialer: Dialer::new(local.address(), local.network.clone()),
             churns: BTreeMap::new(),
             own: Own::new(now, local.epoch, profile),
-            database: Database::new(local.network.clone(), own_key),
+            database: Database::new(local.network.clone(), own_key)
+                .with_verifier(local.verifier.clone()),
             presence: Presence::new(own_key, config.unreachable_grace),
             bus: Bus::new(local.clone(), config.bus),
             local,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hedgerow_core::crypto::verifier::Strict;
 use hedgerow_core::id::Instance;
 use hedgerow_core::identity::Identity;
 use hedgerow_core::local::Local;
@@ -203,6 +204,7 @@ impl MeshBuilder {
             instance: Instance::from_bytes(instance),
             epoch,
             aead: self.ciphers.unwrap_or_else(cipher::fastest),
+            verifier: Arc::new(Strict),
         };
         let mut drivers = self.drivers;
         let listen_addresses = add_lan(&config, &mut drivers);

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use bytes::BytesMut;
 use hedgerow_core::config::NodeConfig;
 use hedgerow_core::crypto::aead::Portable;
+use hedgerow_core::crypto::verifier::Strict;
 use hedgerow_core::entropy::Entropy;
 use hedgerow_core::event::{Event, Output};
 use hedgerow_core::id::{DialId, Instance, LinkId, PeerKey, TransportId};
@@ -199,6 +200,7 @@ fn node(now: Instant, number: usize) -> Result<Node, Failure> {
         instance: Instance::from_bytes(instance),
         epoch: 1,
         aead: Arc::new(Portable),
+        verifier: Arc::new(Strict),
     };
     let config = NodeConfig { device_name: NAMES[number].to_string(), ..NodeConfig::default() };
     let mut node = Node::new(now, local, config, Box::new(entropy));

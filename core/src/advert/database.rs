@@ -1,10 +1,12 @@
 //! The newest version of every advert this node knows.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
 use super::AdvertId;
+use crate::crypto::verifier::{Strict, Verifier};
 use crate::id::{Address, PeerKey};
 use crate::limits::{
     ADJACENCY_LIFETIME, ADVERTS_PER_OWNER_MAX, CHANGED_MAX, FLOORS_MAX, FORGET_AFTER, PEERS_MAX,
@@ -16,9 +18,9 @@ use crate::wire::advert::{Adjacency, AdvertKind, Profile, SignedAdvert};
 use crate::wire::control::{AdvertCopy, Stamp};
 
 /// All adverts, by owner.
-#[derive(Debug)]
 pub struct Database {
     network: Network,
+    verifier: Arc<dyn Verifier>,
     own: PeerKey,
     peers: BTreeMap<PeerKey, Peer>,
     /// Who has an address; more than one peer makes it unroutable.
@@ -188,6 +190,7 @@ impl Database {
         addresses.insert(own.address(), alloc::vec![own]);
         Self {
             network,
+            verifier: Arc::new(Strict),
             own,
             peers: BTreeMap::new(),
             addresses,
@@ -201,6 +204,12 @@ impl Database {
     /// Whose edges may read otherwise since the last call; at first everybody's.
     pub fn take_changed(&mut self) -> Changed {
         core::mem::replace(&mut self.changed, Changed::Owners(BTreeSet::new()))
+    }
+
+    /// The same with other checks of signatures.
+    #[must_use]
+    pub fn with_verifier(self, verifier: Arc<dyn Verifier>) -> Self {
+        Self { verifier, ..self }
     }
 
     /// Grows with each change of an advert.
@@ -224,7 +233,7 @@ impl Database {
                 return Offer::Busy { owner: self.own.address() };
             }
             let (epoch, sequence, hash) = advert.version();
-            return if advert.is_of(&self.own, &self.network) {
+            return if advert.is_of(self.verifier.as_ref(), &self.own, &self.network) {
                 Offer::Mine { epoch, sequence, hash, instance: head.instance }
             } else {
                 Offer::Refused(Refusal::Forged)
@@ -268,9 +277,9 @@ impl Database {
             return Offer::Busy { owner: owner.address() };
         }
         let signed = if new_peer && owner != from {
-            advert.verify(&self.network).is_some()
+            advert.verify(self.verifier.as_ref(), &self.network).is_some()
         } else {
-            advert.is_of(&owner, &self.network)
+            advert.is_of(self.verifier.as_ref(), &owner, &self.network)
         };
         if !signed {
             return Offer::Refused(Refusal::Forged);
@@ -588,6 +597,29 @@ mod tests {
         assert_eq!(database.offer(NOW, from(7), forged), Offer::Refused(Refusal::Forged));
         assert_eq!(database.peers().count(), 0);
         assert_eq!(database.changes(), 0);
+    }
+
+    /// Says the same of every key and signature.
+    struct Always(bool);
+
+    impl Verifier for Always {
+        fn admits(&self, _: &[u8; 32]) -> bool {
+            self.0
+        }
+
+        fn verify(&self, _: &[u8; 32], _: &[u8; 32], _: &[u8; 64]) -> bool {
+            self.0
+        }
+    }
+
+    #[test]
+    fn the_verifier_that_was_brought_is_the_one_that_is_asked() {
+        let owner = Owner::new(2);
+        let good = owner.advert(AdvertKind::Profile, 1, 1, b"");
+        let mut never = database().with_verifier(Arc::new(Always(false)));
+        assert_eq!(never.offer(NOW, from(7), good), Offer::Refused(Refusal::Forged));
+        let mut always = database().with_verifier(Arc::new(Always(true)));
+        assert!(matches!(always.offer(NOW, from(7), forged(&owner, 1)), Offer::Taken(_)));
     }
 
     #[test]

@@ -333,6 +333,7 @@ mod tests {
 
     use super::*;
     use crate::crypto::aead::Portable;
+    use crate::crypto::verifier::Strict;
     use crate::entropy::tests::Seeded;
     use crate::id::Address;
     use crate::identity::{Identity, StaticBinding};
@@ -356,6 +357,7 @@ mod tests {
             instance: Instance::from_bytes([1; 8]),
             epoch: 4,
             aead: Arc::new(Portable),
+            verifier: Arc::new(Strict),
         };
         let profile = Profile {
             binding: StaticBinding::Converted,

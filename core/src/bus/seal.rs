@@ -136,6 +136,7 @@ mod tests {
 
     use super::*;
     use crate::crypto::aead::{Aead, AeadProvider, Portable};
+    use crate::crypto::verifier::Strict;
     use crate::entropy::tests::Seeded;
     use crate::id::Instance;
     use crate::identity::Identity;
@@ -162,6 +163,7 @@ mod tests {
             instance: Instance::from_bytes([1; 8]),
             epoch: 1,
             aead: Arc::new(Same),
+            verifier: Arc::new(Strict),
         };
         let remote = Address::from_bytes([2; 8]);
         let noise = noise::Keys {

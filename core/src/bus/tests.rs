@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::crypto::aead::Portable;
+use crate::crypto::verifier::Strict;
 use crate::entropy::tests::Seeded;
 use crate::id::{Instance, TransportId};
 use crate::identity::Identity;
@@ -91,6 +92,7 @@ fn local(identity: &Identity, instance: u8) -> Local {
         instance: Instance::from_bytes([instance; 8]),
         epoch: 1,
         aead: Arc::new(Portable),
+        verifier: Arc::new(Strict),
     }
 }
 

@@ -59,9 +59,17 @@ pub(crate) fn verify(
     parts: &[&[u8]],
     signature: &[u8; SIGNATURE_BYTES],
 ) -> bool {
-    let message = hash::digest(domain, parts);
+    verify_hash(public, &hash::digest(domain, parts), signature)
+}
+
+/// Whether `signature` over the hash `message` is `public`'s.
+pub(crate) fn verify_hash(
+    public: &[u8; 32],
+    message: &[u8; 32],
+    signature: &[u8; SIGNATURE_BYTES],
+) -> bool {
     VerifyingKey::from_bytes(public)
-        .is_ok_and(|key| key.verify_strict(&message, &Signature::from_bytes(signature)).is_ok())
+        .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use super::*;
 use crate::crypto::aead::Portable;
+use crate::crypto::verifier::Strict;
 use crate::entropy::tests::Seeded;
 use crate::id::{Address, Instance};
 use crate::identity::Identity;
@@ -27,6 +28,7 @@ fn local(seed: u64, network: Network) -> Local {
         instance: Instance::from_bytes([u8::try_from(seed).unwrap(); 8]),
         epoch: 1,
         aead: Arc::new(Portable),
+        verifier: Arc::new(Strict),
     }
 }
 

@@ -28,6 +28,7 @@ use bytes::{Bytes, BytesMut};
 use super::*;
 use crate::bus::{BusEvent, Outcome, Reliability, StreamOpen};
 use crate::crypto::aead::{Aead, AeadProvider, Portable};
+use crate::crypto::verifier::Strict;
 use crate::entropy::tests::Seeded;
 use crate::id::{DialId, Instance};
 use crate::identity::Identity;

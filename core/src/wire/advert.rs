@@ -11,6 +11,7 @@ use super::handshake::Versions;
 use crate::crypto::cipher::Ciphers;
 use crate::crypto::hash::{self, Domain};
 use crate::crypto::sign::SIGNATURE_BYTES;
+use crate::crypto::verifier::Verifier;
 use crate::id::{Address, BootEpoch, Instance, PeerKey};
 use crate::identity::{Identity, StaticBinding};
 use crate::limits::{ADVERT_BYTES_MAX, PROFILE_BYTES_MAX};
@@ -114,20 +115,23 @@ impl SignedAdvert {
 
     /// Whether the owner signed this advert for `network`; gives the owner's checked key.
     #[must_use]
-    pub fn verify(&self, network: &Network) -> Option<PeerKey> {
-        let owner = PeerKey::from_bytes(self.head.owner).ok()?;
-        self.is_of(&owner, network).then_some(owner)
+    pub fn verify(&self, verifier: &dyn Verifier, network: &Network) -> Option<PeerKey> {
+        let owner = verifier.admits(&self.head.owner).then_some(self.head.owner)?;
+        let owner = PeerKey::from_checked(owner);
+        self.is_of(verifier, &owner, network).then_some(owner)
     }
 
     /// Whether `owner`, whose key was checked before, is the owner and signed this advert for
     /// `network`.
     #[must_use]
-    pub fn is_of(&self, owner: &PeerKey, network: &Network) -> bool {
+    pub fn is_of(&self, verifier: &dyn Verifier, owner: &PeerKey, network: &Network) -> bool {
         let Some((signed, signature)) = self.bytes.split_last_chunk::<SIGNATURE_BYTES>() else {
             return false;
         };
+        let parts = [network.id().as_slice(), signed];
+        let message = hash::digest(Domain::AdvertSignature, &parts);
         self.head.owner == *owner.as_bytes()
-            && owner.verify(Domain::AdvertSignature, &[network.id().as_slice(), signed], signature)
+            && verifier.verify(owner.as_bytes(), &message, signature)
     }
 
     /// What orders two versions of one advert: epoch, then sequence, then the larger hash.
@@ -273,6 +277,7 @@ impl Adjacency {
 mod tests {
     use super::*;
     use crate::crypto::aead::Portable;
+    use crate::crypto::verifier::Strict;
     use crate::entropy::tests::Seeded;
 
     fn head(identity: &Identity) -> AdvertHead {
@@ -294,8 +299,8 @@ mod tests {
         let again = SignedAdvert::decode(advert.bytes.clone()).unwrap();
         assert_eq!(again, advert);
         assert_eq!(again.body, b"body".as_slice());
-        assert_eq!(again.verify(&a), Some(identity.peer_key()));
-        assert_eq!(again.verify(&b), None);
+        assert_eq!(again.verify(&Strict, &a), Some(identity.peer_key()));
+        assert_eq!(again.verify(&Strict, &b), None);
     }
 
     #[test]
@@ -304,10 +309,10 @@ mod tests {
         let network = Network::open("a").unwrap();
         let stolen = SignedAdvert::sign(&other, &network, head(&owner), b"body");
         let own = SignedAdvert::sign(&owner, &network, head(&owner), b"body");
-        assert!(own.is_of(&owner.peer_key(), &network));
-        assert!(!own.is_of(&other.peer_key(), &network));
-        assert!(!stolen.is_of(&owner.peer_key(), &network), "signed by another");
-        assert!(!stolen.is_of(&other.peer_key(), &network), "signed for another");
+        assert!(own.is_of(&Strict, &owner.peer_key(), &network));
+        assert!(!own.is_of(&Strict, &other.peer_key(), &network));
+        assert!(!stolen.is_of(&Strict, &owner.peer_key(), &network), "signed by another");
+        assert!(!stolen.is_of(&Strict, &other.peer_key(), &network), "signed for another");
     }
 
     #[test]
@@ -397,10 +402,11 @@ mod tests {
         for at in 0..advert.bytes.len() {
             let mut bytes = advert.bytes.to_vec();
             bytes[at] ^= 1;
-            let verified = SignedAdvert::decode(bytes.into()).and_then(|a| a.verify(&network));
+            let verified =
+                SignedAdvert::decode(bytes.into()).and_then(|a| a.verify(&Strict, &network));
             assert_eq!(verified, None, "byte {at}");
             let cut = SignedAdvert::decode(advert.bytes.slice(..at));
-            assert_eq!(cut.and_then(|a| a.verify(&network)), None, "cut at {at}");
+            assert_eq!(cut.and_then(|a| a.verify(&Strict, &network)), None, "cut at {at}");
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use hedgerow_core::config::NodeConfig;
 use hedgerow_core::crypto::aead::Portable;
+use hedgerow_core::crypto::verifier::Strict;
 use hedgerow_core::entropy::Entropy;
 use hedgerow_core::event::Output;
 use hedgerow_core::id::{Instance, LinkId, PeerKey, TransportId};
@@ -87,6 +88,7 @@ fn node(now: Instant, number: usize) -> Node {
         instance: Instance::from_bytes(instance(number)),
         epoch,
         aead: Arc::new(Portable),
+        verifier: Arc::new(Strict),
     };
     let config = NodeConfig {
         device_name: name.to_string(),

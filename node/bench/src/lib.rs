@@ -210,6 +210,7 @@ fn node(now: Instant, number: usize, ciphers: Ciphers) -> Node {
         instance: Instance::from_bytes((number as u64 + 1).to_be_bytes()),
         epoch: 1,
         aead,
+        verifier: std::sync::Arc::new(hedgerow_core::crypto::verifier::Strict),
     };
     let random = Box::new(Seeded(77 + number as u64));
     let mut node = Node::new(now, local, NodeConfig::default(), random);

@@ -113,6 +113,7 @@ mod tests {
 
     use hedgerow_core::config::NodeConfig;
     use hedgerow_core::crypto::aead::Portable;
+    use hedgerow_core::crypto::verifier::Strict;
     use hedgerow_core::id::Instance;
     use hedgerow_core::identity::Identity;
     use hedgerow_core::local::Local;
@@ -129,6 +130,7 @@ mod tests {
             instance: Instance::from_bytes([1; 8]),
             epoch: 1,
             aead: Arc::new(Portable),
+            verifier: Arc::new(Strict),
         };
         let now = Instant::from_millis(1);
         let mut node = Node::new(now, local, NodeConfig::default(), Box::new(Entropic));

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use hedgerow::{Identity, PeerKey};
 use hedgerow_core::crypto::aead::Portable;
 use hedgerow_core::crypto::noise::Role;
+use hedgerow_core::crypto::verifier::Strict;
 use hedgerow_core::id::Instance;
 use hedgerow_core::identity::StaticBinding;
 use hedgerow_core::io::{Lane, LinkShape};
@@ -66,6 +67,7 @@ impl Evil {
             instance: Instance::from_bytes([6; 8]),
             epoch: 1,
             aead: Arc::new(Portable),
+            verifier: Arc::new(Strict),
         };
         let shape = LinkShape::Stream { chunk_bytes: 65_536, frame_bytes_max: 65_536 };
         let now = Instant::from_millis(0);

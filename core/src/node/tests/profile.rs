@@ -26,6 +26,7 @@ fn the_profile_tells_what_the_host_can_seal_with() {
             instance: Instance::from_bytes([1; 8]),
             epoch: 1,
             aead,
+            verifier: Arc::new(Strict),
         };
         let node = Node::new(Instant::EPOCH, local, NodeConfig::default(), Box::new(Seeded(1)));
         assert_eq!(node.own.profile().abilities.0, abilities);

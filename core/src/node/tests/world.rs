@@ -95,6 +95,7 @@ impl World {
             instance: Instance::from_bytes((number as u64 * 1_000 + epoch).to_be_bytes()),
             epoch,
             aead: Arc::new(Portable),
+            verifier: Arc::new(Strict),
         };
         let config = NodeConfig { device_name: format!("n{number}"), ..NodeConfig::default() };
         let seed = Seeded(number as u64 * 77 + epoch);
