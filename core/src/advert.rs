@@ -3,13 +3,16 @@
 //! [`Database`] holds the newest version of each advert and says what an offered copy means.
 //! [`Sync`] is what one neighbour has not seen yet. [`Own`] signs this node's adverts.
 
+mod budget;
 mod database;
 mod own;
+mod ranges;
 mod sync;
 
 pub use database::{Age, Changed, Database, Offer, Refusal, Taken};
 pub use own::{Heard, Own};
-pub use sync::Sync;
+pub use ranges::RangeKey;
+pub use sync::{Carrier, Sync, SyncFigures};
 
 use crate::id::PeerKey;
 use crate::wire::advert::AdvertKind;

@@ -136,6 +136,40 @@ pub const FLOORS_MAX: usize = 2 * PEERS_MAX;
 /// Owners that are remembered as changed until somebody asks; what follows from more is computed
 /// anew as a whole, which costs about as much.
 pub const CHANGED_MAX: usize = 256;
+/// Ranges of addresses in one message: a hostile one costs so many looks at the tables.
+pub const RANGES_MAX: usize = 16;
+/// Adverts of a range up to which they are listed instead of split further: a list of 8 takes as
+/// many bytes as 11 fingerprints, and saves a round trip.
+pub const RANGE_LISTED_MAX: usize = 8;
+/// Ranges that wait to be answered to one neighbour; beyond it two of them become one. A merge of
+/// two halves of the largest mesh makes about as many.
+pub const RANGES_PENDING_MAX: usize = 1_024;
+/// Adverts that a neighbour's ranges may make this node look at in a second: 1 % of one core.
+pub const RANGE_LOOKS_PER_S: u64 = 65_536;
+/// The same at once: the largest tables a few times over, as finding what differs takes.
+pub const RANGE_LOOKS_BURST: u64 = 8 * 2 * PEERS_MAX as u64;
+/// How long the neighbour with the higher key waits for the other one to begin the comparison.
+pub const OPENING_PATIENCE: Duration = Duration::from_secs(1);
+/// Owners whose adverts are to be asked for, of one neighbour; the comparison at its next link-up
+/// covers what is beyond.
+pub const ASKED_MAX: usize = 1_024;
+/// An advert that could not be checked in time is asked for again after this.
+pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Owners that a full neighbour refused by name and that are not offered to it again.
+pub const REFUSED_OWNERS_MAX: usize = 1_024;
+/// Adverts and ranges take this part of what a neighbour's link promises, in the long run; the
+/// rest is for data.
+pub const SYNC_SHARE: u64 = 10;
+/// Bytes a second for adverts and ranges that every neighbour gets, however slow its link: three
+/// adverts.
+pub const SYNC_BYTES_PER_S_MIN: u64 = 512;
+/// For a new neighbour: half of what its link carries in this time, so that a cold start over a
+/// slow radio (20 KB/s: 100 KB) need not wait for the share.
+pub const SYNC_BURST: Duration = Duration::from_secs(10);
+/// A new neighbour gets at least so many bytes at once: the adverts of 200 peers.
+pub const SYNC_BURST_BYTES_MIN: u64 = 64 * 1_024;
+/// And at most so many: more than the adverts of all peers that are known at once.
+pub const SYNC_BURST_BYTES_MAX: u64 = 1_024 * PEERS_MAX as u64;
 /// Signature checks a second for all neighbours together: a flood of forged adverts costs one core
 /// at most 3 %.
 pub const VERIFICATIONS_PER_S: u32 = 256;

@@ -16,6 +16,7 @@ use crate::network::Network;
 use crate::time::{Duration, Instant};
 use crate::wire::advert::{Adjacency, AdvertKind, Profile, SignedAdvert};
 use crate::wire::control::{AdvertCopy, Stamp};
+use crate::wire::ranges::Range;
 
 /// All adverts, by owner.
 pub struct Database {
@@ -118,6 +119,11 @@ pub enum Offer {
     },
     /// It is not taken.
     Refused(Refusal),
+    /// It is of a new owner, for whom there is no room.
+    NoRoom {
+        /// Whose advert it is.
+        owner: Address,
+    },
 }
 
 /// An advert that is news.
@@ -271,7 +277,7 @@ impl Database {
             return Offer::Refused(Refusal::Expired);
         }
         if new_peer && self.peers.len() >= PEERS_MAX {
-            return Offer::Refused(Refusal::Full);
+            return Offer::NoRoom { owner: owner.address() };
         }
         if !self.verifications.spend(now, from) {
             return Offer::Busy { owner: owner.address() };
@@ -311,6 +317,24 @@ impl Database {
         let age = Age { signed: Duration::ZERO, reachable: Duration::ZERO };
         self.insert(now, self.own, advert, age);
         id
+    }
+
+    /// Takes a copy as if it were signed, so that tests can have thousands of owners.
+    #[cfg(test)]
+    pub(super) fn believe(&mut self, now: Instant, copy: AdvertCopy) -> Offer {
+        let advert = SignedAdvert::decode(copy.advert).unwrap();
+        let owner = PeerKey::from_checked(advert.head.owner);
+        let id = AdvertId { owner, kind: advert.head.kind, key: advert.head.key };
+        let known = self.stamp(id).map(|stamp| (stamp.epoch, stamp.sequence, stamp.hash));
+        match known.map(|known| known.cmp(&advert.version())) {
+            Some(core::cmp::Ordering::Equal) => return Offer::Known(id),
+            Some(core::cmp::Ordering::Greater) => return Offer::Older(id),
+            Some(core::cmp::Ordering::Less) | None => {}
+        }
+        let (new_peer, instance) = (!self.knows(&owner), advert.head.instance);
+        let age = Age { signed: Duration::ZERO, reachable: Duration::ZERO };
+        self.insert(now, owner, advert, age);
+        Offer::Taken(Taken { id, new_peer, instance })
     }
 
     fn insert(&mut self, now: Instant, owner: PeerKey, advert: SignedAdvert, age: Age) {
@@ -419,11 +443,6 @@ impl Database {
         }
     }
 
-    /// Peers whose addresses collide: unroutable, and reported.
-    pub fn collisions(&self) -> impl Iterator<Item = &[PeerKey]> {
-        self.addresses.values().map(Vec::as_slice).filter(|peers| peers.len() > 1)
-    }
-
     /// All adverts after `from`, in order.
     pub fn ids(&self, from: Option<AdvertId>) -> impl Iterator<Item = AdvertId> + '_ {
         let start = from.map_or(Bound::Unbounded, |id| Bound::Included(id.owner));
@@ -439,7 +458,7 @@ impl Database {
             .filter(move |id| from.is_none_or(|from| *id > from))
     }
 
-    /// The version of an advert, as summaries carry it.
+    /// The version of an advert, as lists carry it.
     #[must_use]
     pub fn stamp(&self, id: AdvertId) -> Option<Stamp> {
         let record = self.peers.get(&id.owner)?.records.get(&(id.kind, id.key))?;
@@ -448,11 +467,40 @@ impl Database {
         Some(Stamp { owner, kind: id.kind, key: id.key, epoch, sequence, hash })
     }
 
-    /// The advert a stamp speaks of, if its owner is known and unique.
+    /// The adverts of everybody who has an address in `range`, and their stamps in order.
+    pub fn stamps(&self, range: Range) -> impl Iterator<Item = (Stamp, AdvertId)> + '_ {
+        self.addresses.range(range.first..=range.last).flat_map(|(_, holders)| {
+            let mut stamps: Vec<_> = holders.iter().flat_map(|owner| self.of(*owner)).collect();
+            if holders.len() > 1 {
+                stamps.sort_unstable();
+            }
+            stamps
+        })
+    }
+
+    /// The adverts at one address, and their stamps.
+    pub fn stamps_at(&self, owner: Address) -> impl Iterator<Item = (Stamp, AdvertId)> + '_ {
+        self.stamps(Range { first: owner, last: owner })
+    }
+
+    fn of(&self, owner: PeerKey) -> impl Iterator<Item = (Stamp, AdvertId)> + '_ {
+        let records = self.peers.get(&owner).into_iter().flat_map(|peer| peer.records.keys());
+        records.filter_map(move |(kind, key)| {
+            let id = AdvertId { owner, kind: *kind, key: *key };
+            Some((self.stamp(id)?, id))
+        })
+    }
+
+    /// Everybody who has an address.
     #[must_use]
-    pub fn id_of(&self, stamp: &Stamp) -> Option<AdvertId> {
-        let owner = self.by_address(&stamp.owner)?;
-        Some(AdvertId { owner, kind: stamp.kind, key: stamp.key })
+    pub fn holders(&self, address: &Address) -> &[PeerKey] {
+        self.addresses.get(address).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether several peers have this address: unroutable, and reported.
+    #[must_use]
+    pub fn is_shared(&self, address: &Address) -> bool {
+        self.holders(address).len() > 1
     }
 
     /// Forgets what has expired: adjacencies past their lifetime, peers long unreachable. A

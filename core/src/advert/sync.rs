@@ -1,52 +1,92 @@
 //! What one neighbour has not seen yet (protocol 6).
 //!
-//! On link-up both ends send the list of what they hold; from then on each change is marked
-//! dirty for each neighbour and sent, newest version only, when the link has room. A slow
-//! neighbour lags and coalesces; it never makes a queue grow.
+//! On link-up both ends compare what they hold, by ranges; from then on each change is marked
+//! dirty for each neighbour and sent, newest version only, when the link has room and the
+//! neighbour's budget allows. A slow neighbour lags and coalesces; it never makes a queue grow.
 
-use alloc::collections::BTreeSet;
+mod asking;
+
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use super::{AdvertId, Database, Offer};
-use crate::id::{Address, PeerKey};
-use crate::time::{Duration, Instant};
-use crate::wire::control::{Control, ENVELOPE_BYTES_MAX, Stamp, Summary};
+use asking::Asking;
 
-/// The most bytes of one stamp: address, kind, and four numbers as varints.
-const STAMP_BYTES_MAX: usize = 8 + 1 + 10 + 10 + 10 + 5;
-/// Stamps of one neighbour that are remembered while its summary comes in.
-const MENTIONED_MAX: usize = 4 * crate::limits::PEERS_MAX;
+use super::budget::Budget;
+use super::ranges::{Pending, RangeKey, answer, fingerprint, opening};
+use super::{AdvertId, Database, Offer};
+use crate::id::Address;
+use crate::limits::{
+    CONTROL_BYTES_MAX, OPENING_PATIENCE, RANGE_LOOKS_BURST, RANGE_LOOKS_PER_S, REFUSED_OWNERS_MAX,
+    SYNC_BURST, SYNC_BURST_BYTES_MAX, SYNC_BURST_BYTES_MIN, SYNC_BYTES_PER_S_MIN, SYNC_SHARE,
+};
+use crate::time::{Instant, earliest};
+use crate::wire::control::{AdvertName, Control, ENVELOPE_BYTES_MAX, Stamp, Want};
+use crate::wire::ranges::{Content, Range, Ranges};
+
+/// What an answer may take at most, so that it fits a frame behind a keepalive.
+const ANSWER_BYTES_MAX: usize = CONTROL_BYTES_MAX - 64;
+/// Room without which no answer is worked out.
+const ANSWER_BYTES_MIN: usize = 320;
+
+/// The link that carries adverts to a neighbour now.
+#[derive(Clone, Copy, Debug)]
+pub struct Carrier {
+    /// Its handshake hash, which keys fingerprints.
+    pub key: RangeKey,
+    /// The rate its medium promises.
+    pub rate_bytes_per_s: u64,
+    /// Whether this node has the lower peer key: it begins comparisons.
+    pub begins: bool,
+}
 
 /// One neighbour's view of the adverts.
 #[derive(Debug)]
 pub struct Sync {
-    summary: SummaryOut,
-    /// What the neighbour's summary named so far; `None` once it is complete.
-    mentioned: Option<BTreeSet<AdvertId>>,
-    dirty: BTreeSet<AdvertId>,
+    /// What carried adverts last: what the link before it swallowed is not known.
+    carrier: Option<RangeKey>,
+    opening: Opening,
+    /// Whether the neighbour has begun a comparison.
+    was_opened: bool,
+    pending: Pending,
+    dirty: BTreeMap<AdvertId, News>,
     /// Where the last pull stopped: every dirty advert gets its turn.
     cursor: Option<AdvertId>,
-    /// The neighbour's tables are full: it wants no owners it does not know.
-    full: bool,
-    known: BTreeSet<PeerKey>,
-    /// Owners whose adverts could not be checked in time, to be asked for again.
-    again: BTreeSet<Address>,
-    again_at: Instant,
-    /// It is time to ask.
-    again_due: bool,
+    asking: Asking,
+    /// The neighbour has no room for owners that it does not know; some of those.
+    full: Option<BTreeSet<Address>>,
+    budget: Budget,
+    looks: Budget,
+    figures: SyncFigures,
+    /// The budget was empty when something was to be sent, and has not been refilled.
+    waits: bool,
 }
 
-/// How long to wait before asking again for an advert that could not be checked in time.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// Owners that are remembered to be asked for again; the summary of the next link-up covers
-/// what is beyond.
-const AGAIN_MAX: usize = 1_024;
+/// What adverts and ranges took on the way to a neighbour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncFigures {
+    /// Bytes of messages sent.
+    pub bytes_sent: u64,
+    /// How often there was something to send and the budget was empty.
+    pub budget_empty: u64,
+}
 
-#[derive(Debug)]
-enum SummaryOut {
-    From(Option<AdvertId>),
+/// Whether this node begins a comparison of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    Due,
+    /// If the neighbour does not.
+    At(Instant),
     Done,
+}
+
+/// Why an advert is dirty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    /// The neighbour is not known to lack its owner.
+    Version,
+    /// The neighbour does not know its owner.
+    Owner,
 }
 
 impl Default for Sync {
@@ -60,371 +100,323 @@ impl Sync {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            summary: SummaryOut::From(None),
-            mentioned: Some(BTreeSet::new()),
-            dirty: BTreeSet::new(),
+            carrier: None,
+            opening: Opening::Done,
+            was_opened: false,
+            pending: Pending::default(),
+            dirty: BTreeMap::new(),
             cursor: None,
-            full: false,
-            known: BTreeSet::new(),
-            again: BTreeSet::new(),
-            again_at: Instant::EPOCH,
-            again_due: false,
+            asking: Asking::default(),
+            full: None,
+            budget: Budget::new(SYNC_BYTES_PER_S_MIN, SYNC_BURST_BYTES_MAX),
+            looks: Budget::new(RANGE_LOOKS_PER_S, RANGE_LOOKS_BURST),
+            figures: SyncFigures::default(),
+            waits: false,
         }
     }
 
-    /// The link that carried adverts is gone while another one stands: what it carried last may
-    /// not have arrived. Everything is offered again; the neighbour's summary, which follows
-    /// for the same reason, takes out what it has.
-    pub fn restart(&mut self, database: &Database) {
-        self.summary = SummaryOut::From(None);
-        self.mentioned = None;
-        self.dirty.extend(database.ids(None));
+    /// Compares everything once more.
+    pub fn begin(&mut self) {
+        self.opening = Opening::Due;
     }
 
     /// An advert changed: the neighbour should have it.
-    pub fn mark(&mut self, id: AdvertId) {
-        if !self.full || self.known.contains(&id.owner) {
-            self.dirty.insert(id);
+    pub fn mark(&mut self, id: AdvertId, new_owner: bool) {
+        self.add(id, if new_owner { News::Owner } else { News::Version });
+    }
+
+    fn add(&mut self, id: AdvertId, news: News) {
+        if let Some(refused) = &self.full
+            && (news == News::Owner || refused.contains(&id.owner.address()))
+        {
+            return;
+        }
+        let why = self.dirty.entry(id).or_insert(news);
+        if news == News::Version {
+            *why = news;
         }
     }
 
-    /// All adverts of the peer at `address` that are known: the neighbour asked.
-    pub fn on_want(&mut self, database: &Database, address: Address) {
-        if let Some(owner) = database.by_address(&address) {
-            let wanted = database.ids(None).filter(|id| id.owner == owner);
-            self.dirty.extend(wanted);
+    /// The neighbour asked for adverts.
+    pub fn on_want(&mut self, database: &Database, want: &Want) {
+        for (stamp, id) in database.stamps_at(want.owner) {
+            let name = AdvertName { kind: stamp.kind, key: stamp.key };
+            if want.which.is_empty() || want.which.contains(&name) {
+                self.dirty.insert(id, News::Version);
+            }
         }
     }
 
-    /// The neighbour's tables are full.
-    pub fn on_full(&mut self) {
-        self.full = true;
-        let known = &self.known;
-        self.dirty.retain(|id| known.contains(&id.owner));
+    /// The neighbour has no room for `owner`, nor for others that it does not know. That ends
+    /// when it begins a comparison.
+    pub fn on_full(&mut self, owner: Address) {
+        let refused = self.full.get_or_insert_default();
+        refused.insert(owner);
+        if refused.len() > REFUSED_OWNERS_MAX {
+            // It will be offered again when it says something new, and refused again.
+            refused.pop_first();
+        }
+        self.dirty.retain(|id, news| *news == News::Version && id.owner.address() != owner);
     }
 
     /// The neighbour offered a copy of an advert, and this became of it.
     pub fn on_offer(&mut self, now: Instant, offer: Offer) {
         match offer {
             Offer::Taken(super::Taken { id, .. }) | Offer::Known(id) => {
-                self.known.insert(id.owner);
                 self.dirty.remove(&id);
             }
-            Offer::Older(id) => {
-                self.known.insert(id.owner);
-                self.dirty.insert(id);
-            }
-            Offer::Busy { owner } => self.ask_for(now, owner),
-            Offer::Mine { .. } | Offer::Refused(_) => {}
+            Offer::Older(id) => self.add(id, News::Version),
+            Offer::Busy { owner } => self.asking.later(now, owner),
+            Offer::Mine { .. } | Offer::Refused(_) | Offer::NoRoom { .. } => {}
         }
     }
 
     /// Asks for all adverts of the peer at `owner`, in a moment.
     pub fn ask_for(&mut self, now: Instant, owner: Address) {
-        if self.again.is_empty() {
-            self.again_at = now + AGAIN_AFTER;
-        }
-        if self.again.len() < AGAIN_MAX {
-            self.again.insert(owner);
-        }
+        self.asking.later(now, owner);
     }
 
     /// Forgets owners that the database has forgotten.
     pub fn forget(&mut self, database: &Database) {
-        self.known.retain(|owner| database.knows(owner));
-        self.dirty.retain(|id| database.knows(&id.owner));
+        self.dirty.retain(|id, _| database.knows(&id.owner));
     }
 
-    /// A part of the neighbour's summary came in.
-    pub fn on_summary(
+    /// The neighbour told what it holds in some ranges, on the link with `key`. Names what it
+    /// holds of this node itself that the database does not.
+    pub fn on_ranges(
         &mut self,
+        now: Instant,
         database: &Database,
         own: Address,
-        summary: &Summary,
+        key: &RangeKey,
+        ranges: &Ranges,
     ) -> Vec<Stamp> {
-        let mut mine = Vec::new();
-        for stamp in &summary.stamps {
-            if stamp.owner == own {
-                mine.push(*stamp);
-            }
-            let Some(id) = database.id_of(stamp) else { continue };
-            self.known.insert(id.owner);
-            let Some(ours) = database.stamp(id) else { continue };
-            if let Some(mentioned) = &mut self.mentioned
-                && mentioned.len() < MENTIONED_MAX
-            {
-                mentioned.insert(id);
-            }
-            let version = |stamp: &Stamp| (stamp.epoch, stamp.sequence, stamp.hash);
-            match version(&ours).cmp(&version(stamp)) {
-                core::cmp::Ordering::Greater => {
-                    self.dirty.insert(id);
-                }
-                core::cmp::Ordering::Equal => {
-                    self.dirty.remove(&id);
-                }
-                core::cmp::Ordering::Less => {}
+        if ranges.is_about_all() {
+            self.was_opened = true;
+            self.full = None;
+            if matches!(self.opening, Opening::At(_)) {
+                self.opening = Opening::Done;
             }
         }
-        if summary.last
-            && let Some(mentioned) = self.mentioned.take()
-        {
-            let missing = database.ids(None).filter(|id| !mentioned.contains(id));
-            self.dirty.extend(missing);
+        let mut mine = Vec::new();
+        for (range, content) in ranges.iter() {
+            if !self.looks.may(now) {
+                // Its turn comes when it is answered.
+                self.pending.add(range);
+                continue;
+            }
+            let (held, ids): (Vec<_>, Vec<_>) = database.stamps(range).unzip();
+            self.looks.spend(held.len() + 1);
+            match content {
+                Content::Fingerprint(theirs) => {
+                    if fingerprint(key, &held) != *theirs {
+                        self.pending.add(range);
+                    }
+                }
+                Content::List(theirs) => {
+                    self.looks.spend(theirs.len());
+                    self.offer_missing(&held, &ids, theirs);
+                    for stamp in newer(&held, theirs) {
+                        if stamp.owner == own {
+                            mine.push(*stamp);
+                        } else if !self.asking.now(stamp) {
+                            self.pending.add(range);
+                        }
+                    }
+                }
+            }
         }
         mine
     }
 
+    /// Marks what this node holds and a list of the neighbour does not show, or shows older.
+    fn offer_missing(&mut self, held: &[Stamp], ids: &[AdvertId], theirs: &[Stamp]) {
+        for (stamp, id) in held.iter().zip(ids) {
+            if is_news(stamp, held, theirs) {
+                let knows = theirs.binary_search_by_key(&stamp.owner, |other| other.owner).is_ok();
+                self.add(*id, if knows { News::Version } else { News::Owner });
+            } else {
+                self.dirty.remove(id);
+            }
+        }
+    }
+
     /// Makes due what was put off.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.again_due |= !self.again.is_empty() && now >= self.again_at;
+        self.asking.handle_timeout(now);
+        if matches!(self.opening, Opening::At(at) if now >= at) {
+            self.opening = Opening::Due;
+        }
+        if self.waits && self.budget.may(now) && (self.pending.is_empty() || self.looks.may(now)) {
+            self.waits = false;
+        }
     }
 
     /// When there will be something to send without further input.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        (!self.again.is_empty() && !self.again_due).then_some(self.again_at)
+        let opening = if let Opening::At(at) = self.opening { Some(at) } else { None };
+        let looks = (!self.pending.is_empty()).then(|| self.looks.ready_at());
+        let budget = self.waits.then(|| looks.max(Some(self.budget.ready_at()))).flatten();
+        earliest([self.asking.next_timeout(), opening, budget])
     }
 
-    fn has_adverts(&self) -> bool {
-        // Until the neighbour's summary is complete, most of what is dirty may be known there.
-        self.mentioned.is_none() && !self.dirty.is_empty()
+    /// What adverts and ranges took so far.
+    #[must_use]
+    pub fn figures(&self) -> SyncFigures {
+        self.figures
     }
 
-    /// Appends what fits into `room` bytes: the summary first, then dirty adverts.
-    pub fn fill(&mut self, now: Instant, database: &Database, room: usize, out: &mut Vec<u8>) {
-        while let Some(message) = self.next(now, database, room.saturating_sub(out.len())) {
-            message.encode(out);
+    /// Adverts that the neighbour does not have yet.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.dirty.len()
+    }
+
+    /// Appends what fits into `room` bytes: questions first, then ranges, then dirty adverts.
+    pub fn fill(
+        &mut self,
+        now: Instant,
+        database: &Database,
+        carrier: &Carrier,
+        room: usize,
+        out: &mut Vec<u8>,
+    ) {
+        if self.carrier != Some(carrier.key) {
+            self.on_carrier(now, carrier);
+        }
+        while let Some(want) = self.asking.next(room.saturating_sub(out.len())) {
+            Control::Want(want).encode(out);
+        }
+        loop {
+            let before = out.len();
+            let room = room.saturating_sub(before);
+            if !self.has_work() {
+                return;
+            }
+            if !self.budget.may(now) {
+                self.figures.budget_empty += u64::from(!self.waits);
+                self.waits = true;
+                return;
+            }
+            self.waits = false;
+            self.tell_range(now, database, carrier, room, out);
+            if out.len() == before {
+                self.tell_advert(now, database, room, out);
+            }
+            let told = out.len() - before;
+            if told == 0 {
+                return;
+            }
+            self.budget.spend(told);
+            self.figures.bytes_sent += u64::try_from(told).unwrap_or(u64::MAX);
         }
     }
 
-    fn next(&mut self, now: Instant, database: &Database, room: usize) -> Option<Control> {
-        if let SummaryOut::From(from) = self.summary {
-            return self.next_summary(database, from, room);
+    fn has_work(&self) -> bool {
+        self.opening == Opening::Due || !self.pending.is_empty() || !self.dirty.is_empty()
+    }
+
+    /// Another link carries adverts now: what was sent on the one before may not arrive.
+    fn on_carrier(&mut self, now: Instant, carrier: &Carrier) {
+        let burst = carrier.rate_bytes_per_s.saturating_mul(SYNC_BURST.as_secs()) / 2;
+        let burst = burst.clamp(SYNC_BURST_BYTES_MIN, SYNC_BURST_BYTES_MAX);
+        let share = (carrier.rate_bytes_per_s / SYNC_SHARE).max(SYNC_BYTES_PER_S_MIN);
+        self.budget.set(now, share, burst);
+        let is_first = self.carrier.replace(carrier.key).is_none();
+        self.opening = if carrier.begins {
+            Opening::Due
+        } else if is_first && self.was_opened {
+            Opening::Done
+        } else {
+            Opening::At(now + OPENING_PATIENCE)
+        };
+    }
+
+    /// Appends the opening that is due, or the answer to the first range that waits for one.
+    fn tell_range(
+        &mut self,
+        now: Instant,
+        database: &Database,
+        carrier: &Carrier,
+        room: usize,
+        out: &mut Vec<u8>,
+    ) {
+        let opens = self.opening == Opening::Due;
+        let range = if opens { Some(Range::ALL) } else { self.pending.first() };
+        let Some(range) = range.filter(|_| room >= ANSWER_BYTES_MIN) else { return };
+        if !self.looks.may(now) {
+            self.waits = true;
+            return;
         }
-        if self.again_due
-            && room >= 8 + ENVELOPE_BYTES_MAX
-            && let Some(owner) = self.again.pop_first()
-        {
-            self.again_due = !self.again.is_empty();
-            return Some(Control::Want(owner));
+        let held: Vec<Stamp> = database.stamps(range).map(|(stamp, _)| stamp).collect();
+        self.looks.spend(held.len() + 1);
+        let make = if opens { opening } else { answer };
+        let start = out.len();
+        Control::Ranges(make(&carrier.key, range, held)).encode(out);
+        if out.len() - start > room && out.len() - start <= ANSWER_BYTES_MAX {
+            // It fits the next frame.
+            out.truncate(start);
+            return;
         }
-        while self.has_adverts() {
+        if out.len() - start > ANSWER_BYTES_MAX {
+            // More adverts at one address than a frame can list: both sides tell all of them.
+            out.truncate(start);
+            Control::Want(Want { owner: range.first, which: Vec::new() }).encode(out);
+            self.on_want(database, &Want { owner: range.first, which: Vec::new() });
+        }
+        if opens {
+            self.opening = Opening::Done;
+            // What was asked before is part of it.
+            self.pending.clear();
+        } else {
+            self.pending.pop();
+        }
+    }
+
+    /// Appends the next dirty advert.
+    fn tell_advert(&mut self, now: Instant, database: &Database, room: usize, out: &mut Vec<u8>) {
+        loop {
             let after = self.cursor.map_or(Bound::Unbounded, Bound::Excluded);
-            let next = self.dirty.range((after, Bound::Unbounded)).next().copied();
-            let Some(id) = next.or_else(|| self.dirty.first().copied()) else { break };
+            let next = self.dirty.range((after, Bound::Unbounded)).next().map(|(id, _)| *id);
+            let Some(id) = next.or_else(|| self.dirty.keys().next().copied()) else { return };
             let Some(copy) = database.copy(now, id) else {
                 self.dirty.remove(&id);
                 continue;
             };
             // Two ages and the length of the advert: at most 3 bytes each.
             if copy.advert.len() + 9 + ENVELOPE_BYTES_MAX > room {
-                return None;
+                return;
             }
             self.dirty.remove(&id);
             self.cursor = Some(id);
-            self.known.insert(id.owner);
-            return Some(Control::Advert(copy));
+            return Control::Advert(copy).encode(out);
         }
-        None
     }
+}
 
-    fn next_summary(
-        &mut self,
-        database: &Database,
-        from: Option<AdvertId>,
-        room: usize,
-    ) -> Option<Control> {
-        let count = room.saturating_sub(ENVELOPE_BYTES_MAX + 4) / STAMP_BYTES_MAX;
-        if count == 0 {
-            return None;
-        }
-        let ids: Vec<_> = database.ids(from).take(count).collect();
-        let last = ids.len() < count;
-        let stamps = ids.iter().filter_map(|id| database.stamp(*id)).collect();
-        self.summary = if last { SummaryOut::Done } else { SummaryOut::From(ids.last().copied()) };
-        Some(Control::Summary(Summary { last, stamps }))
+/// The stamps of `theirs` that are newer than what is held, or not held.
+fn newer<'a>(held: &[Stamp], theirs: &'a [Stamp]) -> impl Iterator<Item = &'a Stamp> {
+    theirs.iter().filter(|stamp| is_news(stamp, theirs, held))
+}
+
+/// Whether a side that holds `there` lacks `stamp`, which one that holds `here` has. Two owners
+/// of one address cannot be told apart: where there may be two, all that is not equal is news.
+fn is_news(stamp: &Stamp, here: &[Stamp], there: &[Stamp]) -> bool {
+    match (named(here, stamp), named(there, stamp)) {
+        (_, []) => true,
+        ([_], [other]) => other < stamp,
+        (_, others) => !others.contains(stamp),
     }
+}
+
+/// Those of `stamps`, which are in order, that have the name of `stamp`.
+fn named<'a>(stamps: &'a [Stamp], stamp: &Stamp) -> &'a [Stamp] {
+    let name = |stamp: &Stamp| (stamp.owner, stamp.kind, stamp.key);
+    let start = stamps.partition_point(|other| name(other) < name(stamp));
+    let end = stamps.partition_point(|other| name(other) <= name(stamp));
+    stamps.get(start..end).unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::entropy::tests::Seeded;
-    use crate::id::Instance;
-    use crate::identity::Identity;
-    use crate::network::Network;
-    use crate::wire::advert::{AdvertHead, AdvertKind, SignedAdvert};
-    use crate::wire::control::{AdvertCopy, Decoded, decode};
-
-    const NOW: Instant = Instant::from_millis(1_000);
-
-    fn copy(seed: u64, sequence: u64) -> AdvertCopy {
-        let identity = Identity::generate(&mut Seeded(seed));
-        let head = AdvertHead {
-            owner: *identity.peer_key().as_bytes(),
-            kind: AdvertKind::Profile,
-            key: 0,
-            instance: Instance::from_bytes([1; 8]),
-            epoch: 1,
-            sequence,
-        };
-        let network = Network::open("test").unwrap();
-        let advert = SignedAdvert::sign(&identity, &network, head, b"").bytes;
-        AdvertCopy { signed_age_s: 0, reachable_age_s: 0, advert }
-    }
-
-    fn neighbour() -> PeerKey {
-        Identity::generate(&mut Seeded(5)).peer_key()
-    }
-
-    struct Side {
-        database: Database,
-        sync: Sync,
-        sent: usize,
-    }
-
-    impl Side {
-        fn new(seed: u64, holds: &[(u64, u64)]) -> Self {
-            let own = Identity::generate(&mut Seeded(seed)).peer_key();
-            let mut database = Database::new(Network::open("test").unwrap(), own);
-            for (seed, sequence) in holds {
-                database.offer(NOW, neighbour(), copy(*seed, *sequence));
-            }
-            Self { database, sync: Sync::new(), sent: 0 }
-        }
-
-        fn pull(&mut self, room: usize) -> Vec<Control> {
-            let mut bytes = Vec::new();
-            self.sync.fill(NOW, &self.database, room, &mut bytes);
-            assert!(bytes.len() <= room);
-            let mut rest = bytes.as_slice();
-            core::iter::from_fn(|| decode(&mut rest))
-                .map(|decoded| match decoded {
-                    Decoded::Message(message) => message,
-                    other => panic!("{other:?}"),
-                })
-                .collect()
-        }
-
-        fn take(&mut self, message: Control) {
-            match message {
-                Control::Summary(summary) => {
-                    let own = Address::from_bytes([0; 8]);
-                    self.sync.on_summary(&self.database, own, &summary);
-                }
-                Control::Advert(copy) => {
-                    let offer = self.database.offer(NOW, neighbour(), copy);
-                    self.sync.on_offer(NOW, offer);
-                }
-                Control::Want(address) => self.sync.on_want(&self.database, address),
-                other => panic!("{other:?}"),
-            }
-        }
-
-        fn stamps(&self) -> Vec<Stamp> {
-            self.database.ids(None).filter_map(|id| self.database.stamp(id)).collect()
-        }
-    }
-
-    fn settle(a: &mut Side, b: &mut Side, room: usize) {
-        loop {
-            let (to_b, to_a) = (a.pull(room), b.pull(room));
-            if to_a.is_empty() && to_b.is_empty() {
-                return;
-            }
-            for message in to_b {
-                a.sent += usize::from(matches!(message, Control::Advert(_)));
-                b.take(message);
-            }
-            for message in to_a {
-                b.sent += usize::from(matches!(message, Control::Advert(_)));
-                a.take(message);
-            }
-        }
-    }
-
-    #[test]
-    fn both_ends_get_the_newest_and_only_differences_travel() {
-        let shared: Vec<_> = (10..40).map(|seed| (seed, 1)).collect();
-        let mut a = Side::new(1, &[&shared[..], &[(50, 2), (60, 7)]].concat());
-        let mut b = Side::new(2, &[&shared[..], &[(50, 3), (70, 1)]].concat());
-        settle(&mut a, &mut b, 1_280);
-        assert_eq!(a.stamps(), b.stamps());
-        assert_eq!((a.sent, b.sent), (1, 2));
-    }
-
-    #[test]
-    fn a_change_during_the_summary_is_not_lost() {
-        let mut a = Side::new(1, &[]);
-        let mut b = Side::new(2, &(10..80).map(|seed| (seed, 1)).collect::<Vec<_>>());
-        let first = a.pull(1_280);
-        let Offer::Taken(taken) = a.database.offer(NOW, neighbour(), copy(99, 1)) else { panic!() };
-        a.sync.mark(taken.id);
-        first.into_iter().for_each(|message| b.take(message));
-        settle(&mut a, &mut b, 1_280);
-        assert_eq!(a.stamps(), b.stamps());
-    }
-
-    #[test]
-    fn a_slow_neighbour_gets_the_newest_version_only() {
-        let (mut a, mut b) = (Side::new(1, &[]), Side::new(2, &[]));
-        settle(&mut a, &mut b, 1_280);
-        for sequence in 1..100 {
-            let Offer::Taken(taken) = a.database.offer(NOW, neighbour(), copy(9, sequence)) else {
-                panic!()
-            };
-            a.sync.mark(taken.id);
-        }
-        assert_eq!(a.sync.dirty.len(), 1);
-        settle(&mut a, &mut b, 1_280);
-        assert_eq!((a.sent, a.stamps()), (1, b.stamps()));
-    }
-
-    #[test]
-    fn what_could_not_be_checked_in_time_is_asked_for_again() {
-        let mut a = Side::new(1, &[]);
-        let mut b = Side::new(2, &[(9, 1)]);
-        settle(&mut a, &mut b, 1_280);
-        let owner = Identity::generate(&mut Seeded(9)).peer_key().address();
-        a.sync.on_offer(Instant::EPOCH, Offer::Busy { owner });
-        assert_eq!(a.sync.next_timeout(), Some(NOW));
-        a.sync.handle_timeout(NOW);
-        assert_eq!(a.sync.next_timeout(), None, "due, not in the past");
-        settle(&mut a, &mut b, 1_280);
-        assert_eq!(b.sent, 2, "sent again though it was sent before");
-        assert_eq!(a.sync.next_timeout(), None);
-    }
-
-    #[test]
-    fn owners_that_are_forgotten_are_forgotten_here_too() {
-        let mut a = Side::new(1, &[]);
-        let mut b = Side::new(2, &(10..20).map(|seed| (seed, 1)).collect::<Vec<_>>());
-        settle(&mut a, &mut b, 1_280);
-        assert_eq!((a.sync.known.len(), b.sync.known.len()), (10, 10));
-        let stays = Identity::generate(&mut Seeded(12)).peer_key();
-        let later = NOW + crate::limits::FORGET_AFTER;
-        for side in [&mut a, &mut b] {
-            side.database.note_reachable(later, &stays);
-            side.database.expire(later);
-            side.sync.forget(&side.database);
-            assert_eq!(side.sync.known.iter().collect::<Vec<_>>(), [&stays]);
-        }
-    }
-
-    #[test]
-    fn a_full_neighbour_is_offered_no_new_owners() {
-        let (mut a, mut b) = (Side::new(1, &[]), Side::new(2, &[(9, 1)]));
-        settle(&mut a, &mut b, 1_280);
-        a.sync.on_full();
-        for (seed, sequence) in [(9, 2), (10, 1)] {
-            let Offer::Taken(taken) = a.database.offer(NOW, neighbour(), copy(seed, sequence))
-            else {
-                panic!()
-            };
-            a.sync.mark(taken.id);
-        }
-        settle(&mut a, &mut b, 1_280);
-        assert_eq!(a.sent, 1);
-    }
-}
+mod tests;

@@ -16,6 +16,7 @@ pub(crate) enum Domain {
     MetadataBody,
     Payload,
     SessionKey,
+    Range,
 }
 
 impl Domain {
@@ -31,6 +32,7 @@ impl Domain {
             Self::MetadataBody => b"hedgerow 1 metadata\0",
             Self::Payload => b"hedgerow 1 payload\0",
             Self::SessionKey => b"hedgerow 1 session key\0",
+            Self::Range => b"hedgerow 1 range\0",
         }
     }
 }
@@ -45,6 +47,30 @@ pub(crate) fn digest(domain: Domain, parts: &[&[u8]]) -> [u8; 32] {
         hash.update(part);
     }
     hash.finalize().into()
+}
+
+/// A hash of many parts, one after the other.
+pub(crate) struct Running(Blake2s256);
+
+impl Running {
+    pub(crate) fn new(domain: Domain) -> Self {
+        let mut hash = Blake2s256::new();
+        hash.update(domain.label());
+        Self(hash)
+    }
+
+    pub(crate) fn add(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// The first `N` (at most 32) bytes.
+    pub(crate) fn prefix<const N: usize>(self) -> [u8; N] {
+        let mut short = [0; N];
+        for (to, from) in short.iter_mut().zip(self.0.finalize()) {
+            *to = from;
+        }
+        short
+    }
 }
 
 /// The first `N` (at most 32) bytes of [`digest`].
@@ -64,5 +90,9 @@ mod tests {
     fn domains_are_separate() {
         assert_ne!(digest(Domain::Address, &[b"x"]), digest(Domain::Network, &[b"x"]));
         assert_eq!(digest(Domain::Address, &[b"x", b"y"]), digest(Domain::Address, &[b"xy"]));
+        let mut running = Running::new(Domain::Address);
+        running.add(b"x");
+        running.add(b"y");
+        assert_eq!(running.prefix(), digest(Domain::Address, &[b"xy"]));
     }
 }

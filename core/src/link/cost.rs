@@ -77,6 +77,11 @@ impl LinkCost {
         Cost::from_microseconds(self.told.value().saturating_add(detour))
     }
 
+    /// Bytes a second that the medium promises.
+    pub(crate) fn rate_bytes_per_s(&self) -> u64 {
+        self.promise.rate_bytes_per_s
+    }
+
     /// The least of the last round trips.
     pub(crate) fn rtt_min(&self) -> Option<Duration> {
         self.rtts.least()

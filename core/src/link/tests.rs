@@ -203,9 +203,9 @@ fn higher_lanes_overtake_and_bulk_is_not_starved() {
         pair.a.shelf.data.push_back(frame(Lane::Normal, &[n; 4_000]));
     }
     pair.a.shelf.data.push_back(frame(Lane::Realtime, b"now"));
-    pair.a.shelf.control.push_back(Control::Full);
+    pair.a.shelf.control.push_back(Control::BodyHave([1; 32]));
     pair.settle(10_000..10_001);
-    assert!(matches!(pair.b.seen[0], LinkEvent::Control(Control::Full)));
+    assert!(matches!(pair.b.seen[0], LinkEvent::Control(Control::BodyHave(_))));
     let lanes: Vec<Lane> = pair
         .b
         .seen
@@ -424,6 +424,6 @@ fn a_close_reaches_the_other_end_with_its_reason() {
 #[test]
 fn the_queue_of_control_messages_is_bounded() {
     let mut pair = Pair::up();
-    let sent = (0..1_000).filter(|_| pair.a.link.send_control(&Control::Full)).count();
+    let sent = (0..1_000).filter(|_| pair.a.link.send_control(&Control::BodyHave([1; 32]))).count();
     assert_eq!(sent, LINK_CONTROL_QUEUE_MAX);
 }

@@ -1,5 +1,7 @@
 //! What neighbours tell of peers: taken, passed on, refused.
 
+use alloc::vec::Vec;
+
 use super::Node;
 use crate::advert::{Heard, Offer, Refusal};
 use crate::event::Event;
@@ -17,7 +19,7 @@ impl Node {
             Offer::Taken(taken) => {
                 for (key, neighbour) in &mut self.neighbours {
                     if *key != from {
-                        neighbour.sync.mark(taken.id);
+                        neighbour.sync.mark(taken.id, taken.new_peer);
                     }
                 }
                 let owner = taken.id.owner;
@@ -30,7 +32,7 @@ impl Node {
                 }
                 self.bus.handle_instance(now, owner, taken.instance);
                 if taken.new_peer {
-                    self.report_collision(taken.id.owner);
+                    self.on_new_peer(from, owner);
                 }
             }
             Offer::Mine { epoch, sequence, hash, instance } => {
@@ -38,17 +40,20 @@ impl Node {
                 let heard = self.own.on_heard(now, &self.local, version, Some(instance));
                 self.on_heard(heard);
             }
-            Offer::Refused(refusal) => {
-                self.counters.adverts_refused += 1;
-                if self.neighbours.get_mut(&from).is_some_and(|n| n.refused.may_tell(now)) {
-                    self.outputs.event(Event::AdvertRefused { from, refusal });
-                }
-                if refusal == Refusal::Full {
-                    self.tell(from, &Control::Full);
-                }
+            Offer::Refused(refusal) => self.on_refused(now, from, refusal),
+            Offer::NoRoom { owner } => {
+                self.on_refused(now, from, Refusal::Full);
+                self.tell(from, &Control::Full(owner));
             }
             Offer::Busy { .. } => self.counters.adverts_deferred += 1,
             Offer::Known(_) | Offer::Older(_) => {}
+        }
+    }
+
+    fn on_refused(&mut self, now: Instant, from: PeerKey, refusal: Refusal) {
+        self.counters.adverts_refused += 1;
+        if self.neighbours.get_mut(&from).is_some_and(|n| n.refused.may_tell(now)) {
+            self.outputs.event(Event::AdvertRefused { from, refusal });
         }
     }
 
@@ -62,10 +67,19 @@ impl Node {
         }
     }
 
-    fn report_collision(&mut self, owner: PeerKey) {
-        let collision = self.database.collisions().find(|peers| peers.contains(&owner));
-        if let Some(peers) = collision.map(<[PeerKey]>::to_vec) {
-            self.outputs.event(Event::AddressCollision(peers));
+    /// Reports a peer that has the address of another one. Who told of it may know the other one
+    /// as little as this node knew this one: stamps show addresses only.
+    fn on_new_peer(&mut self, from: PeerKey, owner: PeerKey) {
+        let address = owner.address();
+        if !self.database.is_shared(&address) {
+            return;
         }
+        let holders: Vec<PeerKey> = self.database.holders(&address).to_vec();
+        if let Some(neighbour) = self.neighbours.get_mut(&from) {
+            for (_, id) in self.database.stamps_at(address).filter(|(_, id)| id.owner != owner) {
+                neighbour.sync.mark(id, false);
+            }
+        }
+        self.outputs.event(Event::AddressCollision(holders));
     }
 }

@@ -1,27 +1,29 @@
 //! Control messages: to whom each goes.
 
+use alloc::vec::Vec;
+
 use super::Node;
 use super::neighbour::Neighbour;
 use crate::id::{LinkId, PeerKey};
 use crate::time::Instant;
-use crate::wire::control::Control;
+use crate::wire::control::{Control, Want};
 
 impl Node {
     pub(super) fn on_control(&mut self, now: Instant, link: LinkId, message: Control) {
         let Some(peer) = self.links.get(&link).and_then(|entry| entry.peer) else { return };
         let Some(neighbour) = self.neighbours.get_mut(&peer.key) else { return };
         match message {
-            Control::Summary(summary) => {
-                let own = self.local.address();
-                let mine = neighbour.sync.on_summary(&self.database, own, &summary);
+            Control::Ranges(ranges) => {
+                let (own, sync) = (self.local.address(), &mut neighbour.sync);
+                let mine = sync.on_ranges(now, &self.database, own, &peer.hash, &ranges);
                 // A stamp proves nothing; the signed advert behind it does.
                 if mine.iter().any(|stamp| self.own.is_below(stamp)) {
-                    self.tell(peer.key, &Control::Want(own));
+                    self.tell(peer.key, &Control::Want(Want { owner: own, which: Vec::new() }));
                 }
             }
             Control::Advert(copy) => self.on_advert(now, peer.key, copy),
-            Control::Want(address) => neighbour.sync.on_want(&self.database, address),
-            Control::Full => neighbour.sync.on_full(),
+            Control::Want(want) => neighbour.sync.on_want(&self.database, &want),
+            Control::Full(owner) => neighbour.sync.on_full(owner),
             Control::BodyWant(want) => {
                 if !self.bodies.on_want(peer.key, &want) {
                     self.tell(peer.key, &Control::BodyMiss(want.hash));

@@ -176,9 +176,6 @@ impl Node {
         self.bus.handle_link_gone(link);
         self.stale.links(now);
         if !neighbour.links.is_empty() {
-            // What this link carried last may not have arrived, and the other side may know this
-            // node by another link only.
-            neighbour.sync.restart(&self.database);
             return;
         }
         if let Some(mut neighbour) = self.neighbours.remove(&peer.key) {

@@ -81,7 +81,7 @@ impl Node {
         }
         for id in self.own.publish(now, &self.local, &mut self.database) {
             for neighbour in self.neighbours.values_mut() {
-                neighbour.sync.mark(id);
+                neighbour.sync.mark(id, false);
             }
         }
     }

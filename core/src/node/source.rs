@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::Node;
 use super::neighbour::Neighbour;
 use super::trace::Traces;
-use crate::advert::Database;
+use crate::advert::{Carrier, Database};
 use crate::bus::Bus;
 use crate::counters::Counters;
 use crate::entropy::Entropy;
@@ -30,6 +30,7 @@ struct Layers<'a> {
     link: LinkId,
     peer: PeerKey,
     database: &'a Database,
+    carrier: Carrier,
     neighbour: &'a mut Neighbour,
     bodies: &'a mut Bodies,
     bus: &'a mut Bus,
@@ -54,7 +55,9 @@ impl Source for Idle {
 impl Source for Layers<'_> {
     fn control(&mut self, lane: Lane, room: usize, out: &mut Vec<u8>) {
         match lane {
-            Lane::Control => self.neighbour.sync.fill(self.now, self.database, room, out),
+            Lane::Control => {
+                self.neighbour.sync.fill(self.now, self.database, &self.carrier, room, out);
+            }
             Lane::Bulk => {
                 if room >= CHUNK_BYTES
                     && let Some(chunk) = self.bodies.poll_chunk(&self.peer)
@@ -117,8 +120,8 @@ impl Layers<'_> {
 
 impl Node {
     pub(super) fn pull(&mut self, now: Instant, link: LinkId) -> Option<Bytes> {
-        let peer = self.links.get(&link)?.peer.map(|peer| peer.key);
-        let neighbour = peer.and_then(|peer| self.neighbours.get_mut(&peer));
+        let peer = self.links.get(&link)?.peer;
+        let neighbour = peer.and_then(|peer| self.neighbours.get_mut(&peer.key));
         let entry = self.links.get_mut(&link)?;
         let (Some(peer), Some(neighbour)) = (peer, neighbour) else {
             return entry.link.poll_transmit(now, &mut Idle);
@@ -126,15 +129,22 @@ impl Node {
         if neighbour.active() != Some(link) {
             return entry.link.poll_transmit(now, &mut Idle);
         }
+        let own_key = self.local.peer_key();
+        let carrier = Carrier {
+            key: peer.hash,
+            rate_bytes_per_s: entry.cost.rate_bytes_per_s(),
+            begins: own_key < peer.key,
+        };
         let mut layers = Layers {
             now,
             link,
-            peer,
+            peer: peer.key,
+            carrier,
             database: &self.database,
             neighbour,
             bodies: &mut self.bodies,
             bus: &mut self.bus,
-            own_key: self.local.peer_key(),
+            own_key,
             traces: &mut self.traces,
             entropy: &mut self.entropy,
             counters: &mut self.counters,

@@ -18,7 +18,7 @@ use crate::limits::{ADVERT_BYTES_MAX, PROFILE_BYTES_MAX};
 use crate::network::Network;
 
 /// What an advert is about. A kind that this build does not know is verified and passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "u8", into = "u8")]
 pub enum AdvertKind {
     /// 1: who the owner is.
@@ -27,6 +27,19 @@ pub enum AdvertKind {
     Adjacency,
     /// A kind this build does not know.
     Unknown(u8),
+}
+
+/// By number: stamps are ordered the same way by all.
+impl Ord for AdvertKind {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        u8::from(*self).cmp(&u8::from(*other))
+    }
+}
+
+impl PartialOrd for AdvertKind {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl From<u8> for AdvertKind {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::advert::{AdvertKind, BodyHash};
+use super::ranges::Ranges;
 use crate::id::{Address, BootEpoch};
 
 /// A message between two neighbours.
@@ -19,11 +20,11 @@ pub enum Control {
     /// Kind 2.
     Close(Close),
     /// Kind 3.
-    Summary(Summary),
+    Ranges(Ranges),
     /// Kind 4.
     Advert(AdvertCopy),
-    /// Kind 5: send me this peer's adverts.
-    Want(Address),
+    /// Kind 5.
+    Want(Want),
     /// Kind 6.
     BodyWant(BodyWant),
     /// Kind 7.
@@ -32,8 +33,8 @@ pub enum Control {
     BodyHave(BodyHash),
     /// Kind 9: I do not have this body; I shall say when I do.
     BodyMiss(BodyHash),
-    /// Kind 10: my tables are full; do not offer me owners that I do not know.
-    Full,
+    /// Kind 10: I have no room for this owner; do not offer me others that I do not know.
+    Full(Address),
 }
 
 /// Says that the link is alive, and measures its round trip.
@@ -108,13 +109,22 @@ impl CloseCode {
     }
 }
 
-/// A part of the list of all adverts the sender holds, sent on link-up.
+/// Asks for adverts of one owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Whether this is the last part.
-    pub last: bool,
-    /// What the sender holds.
-    pub stamps: Vec<Stamp>,
+pub struct Want {
+    /// Whose.
+    pub owner: Address,
+    /// Which of them; empty for all.
+    pub which: Vec<AdvertName>,
+}
+
+/// One of an owner's adverts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AdvertName {
+    /// Its kind.
+    pub kind: AdvertKind,
+    /// Which one of several of that kind.
+    pub key: u64,
 }
 
 /// Which version of an advert somebody holds.
@@ -190,7 +200,7 @@ impl Control {
         let (kind, body): (u16, _) = match self {
             Self::Keepalive(message) => (1, postcard::to_allocvec(message)),
             Self::Close(message) => (2, postcard::to_allocvec(message)),
-            Self::Summary(message) => (3, postcard::to_allocvec(message)),
+            Self::Ranges(message) => (3, message.to_bytes()),
             Self::Advert(AdvertCopy { signed_age_s, reachable_age_s, advert }) => {
                 let (signed_age_s, reachable_age_s) = (*signed_age_s, *reachable_age_s);
                 (
@@ -202,14 +212,14 @@ impl Control {
                     }),
                 )
             }
-            Self::Want(address) => (5, postcard::to_allocvec(address)),
+            Self::Want(message) => (5, postcard::to_allocvec(message)),
             Self::BodyWant(message) => (6, postcard::to_allocvec(message)),
             Self::BodyChunk(BodyChunk { hash, offset, data }) => {
                 (7, postcard::to_allocvec(&BodyChunkWire { hash: *hash, offset: *offset, data }))
             }
             Self::BodyHave(hash) => (8, postcard::to_allocvec(hash)),
             Self::BodyMiss(hash) => (9, postcard::to_allocvec(hash)),
-            Self::Full => (10, Ok(Vec::new())),
+            Self::Full(owner) => (10, postcard::to_allocvec(owner)),
         };
         let body = body.expect("a control message always encodes into a vector");
         let length = u16::try_from(body.len()).expect("a control message is below 64 KiB");
@@ -243,7 +253,7 @@ pub fn decode(bytes: &mut &[u8]) -> Option<Decoded> {
     let message = match kind {
         1 => take(body).map(Control::Keepalive),
         2 => take(body).map(Control::Close),
-        3 => take(body).map(Control::Summary),
+        3 => Ranges::from_bytes(body).map(Control::Ranges),
         4 => take(body).map(|AdvertCopyWire { signed_age_s, reachable_age_s, advert }| {
             let advert = Bytes::copy_from_slice(advert);
             Control::Advert(AdvertCopy { signed_age_s, reachable_age_s, advert })
@@ -255,7 +265,7 @@ pub fn decode(bytes: &mut &[u8]) -> Option<Decoded> {
         }),
         8 => take(body).map(Control::BodyHave),
         9 => take(body).map(Control::BodyMiss),
-        10 => Some(Control::Full),
+        10 => take(body).map(Control::Full),
         unknown => return Some(Decoded::Skipped(unknown)),
     };
     Some(message.map_or(Decoded::Malformed, Decoded::Message))
@@ -279,6 +289,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::ranges::{Content, Part};
 
     fn samples() -> Vec<Control> {
         let stamp = Stamp {
@@ -292,13 +303,28 @@ mod tests {
         alloc::vec![
             Control::Keepalive(Keepalive { sequence: 9, flags: 3, echo: 8, held_us: 5_000_000 }),
             Control::Close(Close { code: CloseCode::AtCapacity as u8, retry_after_ms: 1_000 }),
-            Control::Summary(Summary { last: true, stamps: alloc::vec![stamp, stamp] }),
+            Control::Ranges(Ranges {
+                first: Address::from_bytes([7, 0, 0, 0, 0, 0, 0, 0]),
+                parts: alloc::vec![
+                    Part {
+                        last: Address::from_bytes([7; 8]),
+                        content: Content::List(alloc::vec![stamp]),
+                    },
+                    Part {
+                        last: Address::from_bytes([0xff; 8]),
+                        content: Content::Fingerprint([9; 8]),
+                    },
+                ],
+            }),
             Control::Advert(AdvertCopy {
                 signed_age_s: 1,
                 reachable_age_s: 2,
                 advert: Bytes::from_static(b"signed"),
             }),
-            Control::Want(Address::from_bytes([1; 8])),
+            Control::Want(Want {
+                owner: Address::from_bytes([1; 8]),
+                which: alloc::vec![AdvertName { kind: AdvertKind::Profile, key: 300 }],
+            }),
             Control::BodyWant(BodyWant { hash: [1; 32], offset: 1_024, pieces: 8 }),
             Control::BodyChunk(BodyChunk {
                 hash: [1; 32],
@@ -307,7 +333,7 @@ mod tests {
             }),
             Control::BodyHave([1; 32]),
             Control::BodyMiss([2; 32]),
-            Control::Full,
+            Control::Full(Address::from_bytes([2; 8])),
         ]
     }
 
@@ -317,14 +343,22 @@ mod tests {
         alloc::vec![
             b"\x01\x07\x09\x03\x08\xc0\x96\xb1\x02".to_vec(),
             b"\x02\x03\x03\xe8\x07".to_vec(),
-            [b"\x03\x26\x01\x02".as_slice(), stamp, stamp].concat(),
+            [
+                b"\x03\x2a\x01\x07\x02\x08".as_slice(),
+                &[7; 8],
+                b"\x01\x01",
+                stamp,
+                b"\0\0",
+                &[9; 8],
+            ]
+            .concat(),
             b"\x04\x09\x01\x02\x06signed".to_vec(),
-            [b"\x05\x08".as_slice(), &[1; 8]].concat(),
+            [b"\x05\x0c".as_slice(), &[1; 8], b"\x01\x01\xac\x02"].concat(),
             [b"\x06\x23".as_slice(), &[1; 32], b"\x80\x08\x08"].concat(),
             [b"\x07\x25".as_slice(), &[1; 32], b"\x80\x08\x02{}"].concat(),
             [b"\x08\x20".as_slice(), &[1; 32]].concat(),
             [b"\x09\x20".as_slice(), &[2; 32]].concat(),
-            b"\x0a\x00".to_vec(),
+            [b"\x0a\x08".as_slice(), &[2; 8]].concat(),
         ]
     }
 
@@ -350,8 +384,8 @@ mod tests {
                 assert_eq!(decode(&mut cut.as_slice()), Some(Decoded::Malformed), "{cut:x?}");
             }
         }
-        let bool = b"\x03\x02\x02\x00";
-        assert_eq!(decode(&mut bool.as_slice()), Some(Decoded::Malformed), "neither 0 nor 1");
+        let other = b"\x03\x05\0\x01\0\x02\0";
+        assert_eq!(decode(&mut other.as_slice()), Some(Decoded::Malformed), "neither 0 nor 1");
         let wide = b"\xff\xff\x07\x00";
         assert_eq!(decode(&mut wide.as_slice()), Some(Decoded::Malformed), "over 16 bits");
     }
@@ -387,10 +421,11 @@ mod tests {
     #[test]
     fn an_unknown_message_is_skipped_and_the_next_one_read() {
         let mut bytes = alloc::vec![0xff, 0x01, 3, b'n', b'e', b'w'];
-        Control::Full.encode(&mut bytes);
+        let next = Control::BodyHave([1; 32]);
+        next.encode(&mut bytes);
         let rest = &mut bytes.as_slice();
         assert_eq!(decode(rest), Some(Decoded::Skipped(255)));
-        assert_eq!(decode(rest), Some(Decoded::Message(Control::Full)));
+        assert_eq!(decode(rest), Some(Decoded::Message(next)));
     }
 
     #[test]

@@ -109,8 +109,9 @@ pub(crate) fn control(text: &[u8]) -> Vec<Line> {
         reader.varint("length");
         match kind {
             1 => keepalive(&mut reader),
-            3 => summary(&mut reader),
+            3 => ranges(&mut reader),
             4 => advert_copy(&mut reader),
+            5 => want(&mut reader),
             other => panic!("the example holds no message of kind {other} here"),
         }
     }
@@ -124,8 +125,27 @@ fn keepalive(reader: &mut Reader<'_>) {
     reader.varint("held_us");
 }
 
-fn summary(reader: &mut Reader<'_>) {
-    reader.byte("Summary: last");
+fn ranges(reader: &mut Reader<'_>) {
+    reader.counted("Ranges: first");
+    for _ in 0..reader.varint("ranges") {
+        reader.counted("last");
+        match reader.varint("content") {
+            0 => drop(reader.bytes(8, "fingerprint")),
+            1 => stamps(reader),
+            other => panic!("no content of a range has the number {other}"),
+        }
+    }
+}
+
+fn want(reader: &mut Reader<'_>) {
+    reader.bytes(8, "Want: owner's address");
+    for _ in 0..reader.varint("which") {
+        reader.byte("kind");
+        reader.varint("key");
+    }
+}
+
+fn stamps(reader: &mut Reader<'_>) {
     for _ in 0..reader.varint("stamps") {
         reader.bytes(8, "owner's address");
         reader.byte("kind");
