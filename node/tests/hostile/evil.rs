@@ -20,9 +20,10 @@ use hedgerow_core::time::Instant;
 use hedgerow_core::wire::advert::{
     Abilities, Adjacency, AdvertHead, AdvertKind, Edge, Profile, SignedAdvert,
 };
-use hedgerow_core::wire::control::{AdvertCopy, Control, Summary};
+use hedgerow_core::wire::control::{AdvertCopy, Control};
 use hedgerow_core::wire::frame::DataHead;
 use hedgerow_core::wire::handshake::Versions;
+use hedgerow_core::wire::ranges::{Content, Part, Range, Ranges};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -91,7 +92,9 @@ impl Evil {
             payload_log2: 16,
         };
         evil.tell_edges(vec![edge]);
-        evil.say(&Control::Summary(Summary { last: true, stamps: Vec::new() }));
+        // It holds nothing: the victim tells all.
+        let parts = vec![Part { last: Range::ALL.last, content: Content::List(Vec::new()) }];
+        evil.say(&Control::Ranges(Ranges { first: Range::ALL.first, parts }));
         evil
     }
 

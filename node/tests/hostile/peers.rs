@@ -8,7 +8,8 @@ use hedgerow_core::advert::Refusal;
 use hedgerow_core::link::Violation;
 use hedgerow_core::presence::body_hash;
 use hedgerow_core::wire::advert::{AdvertKind, Cost, Edge, SignedAdvert};
-use hedgerow_core::wire::control::{BodyChunk, Control, Stamp, Summary};
+use hedgerow_core::wire::control::{BodyChunk, Control, Stamp, Want};
+use hedgerow_core::wire::ranges::{Content, Part, Ranges};
 
 use crate::evil::{Evil, profile, sign};
 use crate::scene::{Scene, identity, wait_for};
@@ -41,7 +42,7 @@ async fn frames_that_break_the_rules_close_their_link_only() {
         scene.notice(|trouble| broke(trouble, how)).await;
     }
     let mut evil = evil(&scene).await;
-    // A summary whose stamps do not end.
+    // Ranges whose number does not end.
     evil.say_bytes(vec![3, 2, 0, 0xff]);
     evil.until(|evil| evil.ended.is_some()).await;
     scene.notice(|trouble| broke(trouble, Violation::Malformed)).await;
@@ -135,8 +136,10 @@ async fn a_stamp_of_the_victims_own_future_is_asked_for_and_not_believed() {
     let (epoch, sequence) = (1_000, 1_000);
     let owner = victim.address();
     let stamp = Stamp { owner, kind: AdvertKind::Profile, key: 0, epoch, sequence, hash: 0 };
-    evil.say(&Control::Summary(Summary { last: true, stamps: vec![stamp] }));
-    evil.until(|evil| evil.heard.contains(&Control::Want(owner))).await;
+    let parts = vec![Part { last: owner, content: Content::List(vec![stamp]) }];
+    evil.say(&Control::Ranges(Ranges { first: owner, parts }));
+    let want = Control::Want(Want { owner, which: Vec::new() });
+    evil.until(|evil| evil.heard.contains(&want)).await;
     evil.run_for(Duration::from_millis(300)).await;
     assert!(evil.adverts_of(victim).iter().all(|advert| advert.head.epoch < epoch));
     scene.finish().await;
