@@ -155,7 +155,7 @@ pub(crate) struct WaitArguments {
     /// With --peer: until it is exactly so many hops away; a neighbour is 1
     #[arg(long, value_name = "N", requires = "peer", conflicts_with_all = ["peers", "gone"])]
     #[arg(value_parser = hops, allow_negative_numbers = true)]
-    pub(crate) hops: Option<u8>,
+    pub(crate) hops: Option<u16>,
     /// Give up after so many seconds
     #[arg(long, value_name = "S", default_value = "60", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
@@ -228,10 +228,10 @@ fn count(text: &str) -> Result<u64, String> {
     }
 }
 
-fn hops(text: &str) -> Result<u8, String> {
+fn hops(text: &str) -> Result<u16, String> {
     match text.parse() {
         Ok(hops) if hops > 0 => Ok(hops),
-        _ => Err("give a whole number from 1 to 255".into()),
+        _ => Err("give a whole number from 1 to 65535".into()),
     }
 }
 

@@ -52,8 +52,34 @@ pub const RELAY_MARK_AFTER: Duration = Duration::from_millis(60);
 /// Hops added to the known path length to make a frame's hop limit: room for a detour while
 /// routes change, not for a loop.
 pub const HOP_LIMIT_SLACK: u8 = 4;
-/// The longest path that is used, in hops.
-pub const PATH_HOPS_MAX: u8 = 64;
+/// The longest path that is used, in hops: with the slack it fills the byte of the hop limit. Peers
+/// further away are in the graph and cannot be sent to.
+pub const PATH_HOPS_MAX: u8 = 250;
+const _: () = assert!(PATH_HOPS_MAX <= u8::MAX - HOP_LIMIT_SLACK);
+/// The first wait between a change of somebody's edges and computing routes: what one event
+/// changes comes in several adverts.
+pub const ROUTES_DELAY_FIRST: Duration = Duration::from_millis(10);
+/// The wait while changes go on coming: about what an advert takes for a few hops.
+pub const ROUTES_DELAY_SHORT: Duration = Duration::from_millis(50);
+/// Changes that go on for longer than this are more than one event.
+pub const ROUTES_LEARN: Duration = Duration::from_millis(500);
+/// The wait then, for each peer known: so that computing takes about one part in a thousand of a
+/// processor, and up to [`ROUTES_DELAY_LONG_MAX`].
+pub const ROUTES_DELAY_PER_PEER: Duration = Duration::from_millis(1);
+/// The longest wait between a change and computing routes: a wrong way is no longer used.
+pub const ROUTES_DELAY_LONG_MAX: Duration = Duration::from_secs(1);
+/// After so long without a change the next one is computed quickly again. Longer than the longest
+/// wait, or a steady trickle of changes would always count as the first.
+pub const ROUTES_QUIET: Duration = Duration::from_secs(2);
+const _: () = assert!(ROUTES_QUIET.as_millis() > ROUTES_DELAY_LONG_MAX.as_millis());
+/// Neighbours tried as alternates, the cheapest first: each costs a search of what lies behind it.
+/// Radios have 3 to 7 links.
+pub const ALTERNATE_NEIGHBOURS_MAX: usize = 8;
+/// Alternates are found so long after the routes: what changes again meanwhile makes one search.
+pub const ALTERNATES_DELAY: Duration = Duration::from_millis(20);
+/// An alternate stays in use for so long, until whoever is concerned has heard of the failure and
+/// computed: adverts take about 50 ms for a hop at 20 KB/s, and routes at most a second.
+pub const FAILOVER_HOLD: Duration = Duration::from_secs(2);
 /// A piece of data smaller than this that has to wait is copied: what it lies in, some hundred
 /// KiB that a driver read at once, stays in memory as long as the piece, and so waiting data
 /// takes 16 times its size at most.
@@ -61,7 +87,8 @@ pub const PIN_BYTES_MIN: usize = 16 * 1_024;
 /// How long a frame may live in the mesh. A relay drops it afterwards.
 pub const FRAME_LIFETIME: Duration = Duration::from_secs(15);
 
-/// How long a trace waits for one hop. Covers 64 hops of a fast path, or four of the slowest.
+/// How long a trace waits for one hop. Covers 250 hops of 4 ms there and back, or four of the
+/// slowest.
 pub const TRACE_HOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Traces of this node at once; people begin them.
 pub const TRACES_MAX: usize = 16;

@@ -138,7 +138,7 @@ impl Node {
             links: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             last_close: BTreeMap::new(),
-            table: Table::default(),
+            table: Table::new(own_key),
             paths: BTreeMap::new(),
             bodies,
             traces: trace::Traces::default(),
@@ -232,8 +232,8 @@ impl Node {
         self.expire_traces(now);
         if now >= self.expire_at {
             self.expire_at = now + EXPIRE_INTERVAL;
-            for (peer, _) in self.table.routes() {
-                self.database.note_reachable(now, peer);
+            for view in self.table.routes() {
+                self.database.note_reachable(now, &view.peer);
             }
             self.database.expire(now);
             for neighbour in self.neighbours.values_mut() {
@@ -284,7 +284,8 @@ impl Node {
             self.traces.next_timeout(),
             self.dialer.next_timeout(),
             earliest(self.churns.values().map(slots::Churn::next_timeout)),
-            self.stale.routes_at(),
+            self.stale.next_timeout(),
+            self.table.next_timeout(),
             Some(self.expire_at),
         ]))
     }

@@ -1,8 +1,13 @@
-//! Where frames go (protocol 7): shortest paths over the adverts, and the queues of relayed
-//! frames.
+//! Where frames go (protocol 7): shortest paths over the adverts, the alternates of each, when to
+//! compute them, and the queues of relayed frames.
 
+mod alternate;
 mod queue;
+mod schedule;
+mod spf;
 mod table;
+mod topology;
 
 pub use queue::{Next, RelayQueue, too_big};
-pub use table::{LocalEdge, MeshEdge, Route, Table};
+pub use schedule::Schedule;
+pub use table::{Alternate, LocalEdge, MeshEdge, Route, RouteView, Table};

@@ -79,7 +79,7 @@ fn what_is_not_known_is_refused_with_words() {
         ("ping ben --interval -1", "give seconds over 0 and up to 86400, such as 5 or 0.5"),
         ("trace ben --timeout soon", "give seconds over 0 and up to 86400, such as 5 or 0.5"),
         ("wait --peers -1", "give a whole number, such as 3"),
-        ("wait --peer ben --hops 0", "give a whole number from 1 to 255"),
+        ("wait --peer ben --hops 0", "give a whole number from 1 to 65535"),
     ] {
         let failure = usage_failure(&parse(&format!("hedgerow {wrong}")).unwrap_err());
         assert!(failure.message.ends_with(&format!(": {advice}")), "{wrong}: {failure:?}");

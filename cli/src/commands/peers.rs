@@ -24,7 +24,7 @@ pub(super) fn text(graph: &PresenceGraph) -> String {
     let headings = ["NAME", "KEY", ">HOPS", "VIA", ">COST", "OS", "VERSION", ">SEEN"];
     let mut table = Table::new(&headings);
     let mut peers: Vec<_> = graph.remote_peers.iter().collect();
-    peers.sort_by_key(|peer| (peer.hops.unwrap_or(u8::MAX), &peer.device_name));
+    peers.sort_by_key(|peer| (peer.hops.unwrap_or(u16::MAX), &peer.device_name));
     for peer in peers {
         let route = peer.route.as_ref();
         let name_of_next = |key| {

@@ -71,7 +71,7 @@ pub(crate) enum Condition {
     /// At least so many other peers can be reached.
     Peers { count: u64 },
     /// This peer can be reached, over so many hops if that is said.
-    Peer { peer: String, hops: Option<u8> },
+    Peer { peer: String, hops: Option<u16> },
     /// This peer has left, or was never there.
     Gone { peer: String },
 }

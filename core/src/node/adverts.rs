@@ -7,6 +7,7 @@ use crate::advert::{Heard, Offer, Refusal};
 use crate::event::Event;
 use crate::id::PeerKey;
 use crate::time::Instant;
+use crate::wire::advert::AdvertKind;
 use crate::wire::control::{AdvertCopy, Control};
 
 impl Node {
@@ -29,6 +30,9 @@ impl Node {
                 {
                     // It may have told the profile long ago, before this node forgot the peer.
                     neighbour.sync.ask_for(now, owner.address());
+                }
+                if taken.id.kind == AdvertKind::Profile {
+                    self.stale.profile(owner);
                 }
                 self.bus.handle_instance(now, owner, taken.instance);
                 if taken.new_peer {

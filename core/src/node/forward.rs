@@ -29,8 +29,7 @@ impl Node {
     /// Hands a frame to the next hop: never back to where it came from, never past its hop
     /// limit.
     pub(super) fn forward(&mut self, now: Instant, came_from: PeerKey, mut frame: DataFrame) {
-        let destination = self.database.by_address(&frame.header.destination);
-        let route = destination.and_then(|peer| self.table.route(&peer));
+        let route = self.table.route_to(&frame.header.destination);
         let Some(next_hop) = route.map(|route| route.next_hop) else {
             self.counters.dropped_no_route += 1;
             return;

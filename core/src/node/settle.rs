@@ -1,64 +1,76 @@
 //! After each input: what changed is told to whoever depends on it.
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::Node;
 use super::neighbour::Neighbour;
+use crate::advert::Changed;
 use crate::bus::Path;
 use crate::event::Event;
 use crate::id::{LinkId, PeerKey};
-use crate::limits::{HOP_LIMIT_SLACK, PATH_HOPS_MAX};
+use crate::limits::ALTERNATES_DELAY;
 use crate::presence::{Fetch, GraphInput};
-use crate::route::{LocalEdge, Route, Table};
-use crate::time::{Duration, Instant};
-use crate::wire::advert::Edge;
+use crate::route::{LocalEdge, Route, Schedule};
+use crate::time::{Instant, earliest};
 use crate::wire::control::Control;
-
-/// Adverts that come in within this time make one computation of the routes.
-const ROUTES_COALESCE: Duration = Duration::from_millis(10);
 
 /// What no longer fits what it was derived from.
 #[derive(Debug, Default)]
 pub(super) struct Stale {
     /// This node's links changed: adjacency, routes.
     links: bool,
-    /// Adverts changed: routes, at this time.
-    routes_at: Option<Instant>,
-    /// The graph changed beside the routes.
+    /// When routes are computed.
+    routes: Schedule,
+    alternates_at: Option<Instant>,
+    /// The graph changed beside the routes: bodies came.
     presence: bool,
-    /// The database's count of changes when the routes were computed.
-    adverts_seen: u64,
-    computed_at: Instant,
+    /// Peers whose profile, route or edges changed.
+    peers: BTreeSet<PeerKey>,
+    /// The link that carries data to each neighbour, as the sessions were told.
+    active: BTreeMap<PeerKey, LinkId>,
 }
 
 impl Stale {
     pub(super) fn links(&mut self, now: Instant) {
         self.links = true;
-        self.routes_at = Some(now);
+        self.routes.on_own_change(now);
     }
 
     pub(super) fn presence(&mut self) {
         self.presence = true;
     }
 
-    pub(super) fn routes_at(&self) -> Option<Instant> {
-        self.routes_at
+    pub(super) fn profile(&mut self, peer: PeerKey) {
+        self.peers.insert(peer);
     }
+
+    pub(super) fn routes_at(&self) -> Option<Instant> {
+        self.routes.due()
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        earliest([self.routes.due(), self.alternates_at])
+    }
+}
+
+fn is_due(at: Option<Instant>, now: Instant) -> bool {
+    at.is_some_and(|at| at <= now)
 }
 
 impl Node {
     pub(super) fn settle(&mut self, now: Instant) {
         self.judge_contests(now);
         self.publish(now);
-        if self.database.changes() != self.stale.adverts_seen {
-            self.stale.adverts_seen = self.database.changes();
-            let at = now.max(self.stale.computed_at + ROUTES_COALESCE);
-            self.stale.routes_at = Some(self.stale.routes_at.map_or(at, |due| due.min(at)));
-        }
-        if self.stale.routes_at.is_some_and(|at| at <= now) {
+        self.follow_adverts(now);
+        if is_due(self.stale.routes_at(), now) || is_due(self.table.next_timeout(), now) {
             self.refresh_routes(now);
+        } else if is_due(self.stale.alternates_at, now) {
+            self.stale.alternates_at = None;
+            self.table.compute_alternates();
         }
-        if self.stale.presence || self.presence.next_timeout().is_some_and(|at| at <= now) {
+        let presence = self.stale.presence || !self.stale.peers.is_empty();
+        if presence || is_due(self.presence.next_timeout(), now) {
             self.refresh_presence(now);
         }
         self.fetch(now);
@@ -66,17 +78,22 @@ impl Node {
         self.mind_dials(now);
     }
 
+    /// Tells the topology whose edges changed.
+    fn follow_adverts(&mut self, now: Instant) {
+        let changed = self.database.take_changed();
+        if matches!(&changed, Changed::Owners(owners) if owners.is_empty()) {
+            return;
+        }
+        self.table.update(&self.database, &changed);
+        if self.table.is_stale() {
+            self.stale.routes.on_change(now, self.table.peers());
+        }
+    }
+
     /// Signs what this node has to say and marks it for every neighbour.
     fn publish(&mut self, now: Instant) {
         if core::mem::take(&mut self.stale.links) {
-            let edges = self.local_edges();
-            let edges = edges.map(|edge| Edge {
-                peer: edge.peer.address(),
-                kind: edge.kind,
-                cost: edge.cost,
-                payload_log2: edge.payload_log2,
-            });
-            let edges: Vec<Edge> = edges.collect();
+            let edges: Vec<_> = self.local_edges().map(|edge| edge.claim()).collect();
             self.own.set_edges(now, edges);
         }
         for id in self.own.publish(now, &self.local, &mut self.database) {
@@ -95,6 +112,7 @@ impl Node {
                     kind: entry.kind.clone(),
                     cost: entry.cost(),
                     payload_log2: entry.payload_log2(),
+                    is_suspect: entry.is_suspect(),
                 })
             })
         })
@@ -102,29 +120,45 @@ impl Node {
 
     /// Computes the routes and tells the sessions whose path changed.
     pub(super) fn refresh_routes(&mut self, now: Instant) {
-        self.stale.routes_at = None;
-        self.stale.computed_at = now;
         let local: Vec<LocalEdge> = self.local_edges().collect();
-        let table = Table::compute(&self.database, self.local.peer_key(), &local);
-        let gone = self.table.routes().map(|(peer, _)| *peer);
-        let gone: Vec<PeerKey> = gone.filter(|peer| table.route(peer).is_none()).collect();
-        for peer in gone {
-            self.database.note_reachable(now, &peer);
-            self.paths.remove(&peer);
-            self.bus.handle_path(now, peer, None);
+        self.table.set_local(now, &self.database, local);
+        let mut changed = self.table.compute(now);
+        self.stale.routes.on_computed();
+        if self.table.lacks_alternates() {
+            self.stale.alternates_at = Some(now + ALTERNATES_DELAY);
         }
-        self.table = table;
         self.dialer.handle_change();
-        let paths: Vec<(PeerKey, Path)> = self
-            .table
-            .routes()
-            .filter_map(|(peer, route)| Some((*peer, self.path(route)?)))
-            .collect();
-        for (peer, path) in paths {
+        changed.extend(self.behind_other_links());
+        for peer in &changed {
+            self.tell_route(now, *peer);
+        }
+        self.stale.peers.extend(changed);
+        self.refresh_presence(now);
+    }
+
+    /// The peers behind neighbours whose data goes by another link than the sessions know.
+    fn behind_other_links(&mut self) -> Vec<PeerKey> {
+        let active = |(peer, neighbour): (&PeerKey, &Neighbour)| Some((*peer, neighbour.active()?));
+        let active: BTreeMap<_, _> = self.neighbours.iter().filter_map(active).collect();
+        let before = core::mem::replace(&mut self.stale.active, active);
+        let active = &self.stale.active;
+        let is_other = |peer: &PeerKey| before.get(peer) != active.get(peer);
+        if !active.keys().any(is_other) {
+            return Vec::new();
+        }
+        let behind = self.table.routes().filter(|view| is_other(&view.route.next_hop));
+        behind.map(|view| view.peer).collect()
+    }
+
+    fn tell_route(&mut self, now: Instant, peer: PeerKey) {
+        let path = self.table.route(&peer).and_then(|route| self.path(route));
+        if let Some(path) = path {
             self.bus.handle_static_key(peer, self.database.separate_key(&peer));
             self.tell_path(now, peer, path);
+        } else if self.paths.remove(&peer).is_some() {
+            self.database.note_reachable(now, &peer);
+            self.bus.handle_path(now, peer, None);
         }
-        self.refresh_presence(now);
     }
 
     /// A better path while the old link still stands leaves what is on its way to arrive. A
@@ -145,27 +179,32 @@ impl Node {
         let link = self.neighbours.get(&route.next_hop).and_then(Neighbour::active)?;
         Some(Path {
             link,
-            hops: route.hops,
-            hop_limit: route.hops.min(PATH_HOPS_MAX) + HOP_LIMIT_SLACK,
+            hops: u8::try_from(route.hops).ok()?,
+            hop_limit: route.hop_limit(),
             payload_bytes_max: route.payload_bytes_max,
         })
     }
 
+    /// Looks again at the peers for whom something changed.
     fn refresh_presence(&mut self, now: Instant) {
         self.stale.presence = false;
-        let members = self.table.routes().map(|(peer, _)| *peer);
-        let wanted = members.filter_map(|peer| {
-            let profile = self.database.profile(&peer)?;
-            let bytes = usize::try_from(profile.metadata_bytes).ok().filter(|bytes| *bytes > 0)?;
-            Some((peer, profile.metadata_hash, bytes))
-        });
-        self.bodies.want(now, wanted);
+        let mut peers = core::mem::take(&mut self.stale.peers);
+        peers.extend(self.bodies.take_arrived());
+        for peer in &peers {
+            if self.paths.contains_key(peer) {
+                self.bus.handle_static_key(*peer, self.database.separate_key(peer));
+            }
+            let profile = self.table.reach(peer).and_then(|_| self.database.profile(peer));
+            let body = profile.map(|profile| (profile.metadata_hash, profile.metadata_bytes));
+            let body = body.and_then(|(hash, bytes)| Some((hash, usize::try_from(bytes).ok()?)));
+            self.bodies.want(now, *peer, body.filter(|(_, bytes)| *bytes > 0));
+        }
         while let Some((owner, bytes)) = self.bodies.poll_refused() {
             self.outputs.event(Event::MetadataRefused { owner, bytes });
         }
         let input =
             GraphInput { database: &self.database, table: &self.table, bodies: &self.bodies };
-        for change in self.presence.refresh(now, &input) {
+        for change in self.presence.refresh(now, &peers, &input) {
             self.outputs.event(Event::Presence(change));
         }
     }
@@ -173,7 +212,7 @@ impl Node {
     /// Asks the next hops for the metadata that is due.
     fn fetch(&mut self, now: Instant) {
         while let Some(Fetch { owner, want }) = self.bodies.poll_fetch(now) {
-            if let Some(route) = self.table.route(&owner) {
+            if let Some(route) = self.table.reach(&owner) {
                 self.tell(route.next_hop, &Control::BodyWant(want));
             }
         }

@@ -16,7 +16,7 @@ use crate::limits::{
     SLOT_SPARE_WAIT,
 };
 use crate::link::LinkState;
-use crate::route::Table;
+use crate::route::{MeshEdge, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::advert::AdvertKind;
 use crate::wire::control::CloseCode;
@@ -130,8 +130,8 @@ impl Node {
                 (state != LinkState::Closed).then_some(own)
             })
             .collect();
-        let edges = self.table.edges().iter();
-        let edges = edges.map(|e| FarEdge { a: e.a, b: e.b, kind: &e.kind, cost: e.cost.value() });
+        let edges = self.table.edges(&self.database);
+        let edges = edges.iter().map(|e| FarEdge { a: e.a, b: e.b, kind: &e.kind, cost: e.cost.value() });
         let mut redundant = slots::redundant(self.local.peer_key(), edges, &links);
         redundant.retain(|redundant| redundant.link.transport == transport);
         redundant
@@ -215,7 +215,6 @@ impl Node {
             database: &self.database,
             table: &self.table,
             standing: OnceCell::new(),
-            degrees: OnceCell::new(),
         };
         let reach = |transport, address| view.reach(transport, address);
         let orders = self.dialer.poll(now, &mut self.entropy, &reach);
@@ -233,7 +232,6 @@ struct View<'a> {
     table: &'a Table,
     /// Whether a link that is not suspect stands to a neighbour on a transport.
     standing: OnceCell<BTreeMap<(TransportId, Address), bool>>,
-    degrees: OnceCell<BTreeMap<(PeerKey, &'a ConnectionType), usize>>,
 }
 
 impl<'a> View<'a> {
@@ -249,9 +247,7 @@ impl<'a> View<'a> {
             return Reach::Unreachable;
         };
         let kind = self.transports.get(&transport).map(|profile| &profile.kind);
-        let degrees = self.degrees.get_or_init(|| self.degrees());
-        let degree = kind.and_then(|kind| degrees.get(&(peer, kind))).copied().unwrap_or(0);
-        Reach::Reachable { cost: route.cost, degree }
+        Reach::Reachable { cost: route.cost, degree: self.degree(peer, kind) }
     }
 
     fn standing(&self) -> BTreeMap<(TransportId, Address), bool> {
@@ -268,14 +264,10 @@ impl<'a> View<'a> {
         standing
     }
 
-    /// The links that each peer has to others than this node.
-    fn degrees(&self) -> BTreeMap<(PeerKey, &'a ConnectionType), usize> {
-        let mut degrees = BTreeMap::new();
-        for edge in self.table.edges().iter().filter(|e| e.a != self.own && e.b != self.own) {
-            for end in [edge.a, edge.b] {
-                *degrees.entry((end, &edge.kind)).or_insert(0) += 1;
-            }
-        }
-        degrees
+    /// The links that a peer has on a medium to others than this node.
+    fn degree(&self, peer: PeerKey, kind: Option<&ConnectionType>) -> usize {
+        let edges = self.table.edges_of(self.database, &peer);
+        let to_others = |edge: &&MeshEdge| edge.a != self.own && edge.b != self.own;
+        edges.iter().filter(to_others).filter(|edge| Some(&edge.kind) == kind).count()
     }
 }

@@ -17,9 +17,7 @@ use crate::entropy::{self, Entropy};
 use crate::event::{Event, TraceEnd, TraceEvent, TraceHop, TraceId};
 use crate::id::{Address, LinkId, PeerKey};
 use crate::io::ConnectionType;
-use crate::limits::{
-    HOP_LIMIT_SLACK, PATH_HOPS_MAX, TRACE_HOP_TIMEOUT, TRACE_TELLS_PER_S, TRACES_MAX,
-};
+use crate::limits::{TRACE_HOP_TIMEOUT, TRACE_TELLS_PER_S, TRACES_MAX};
 use crate::time::{Duration, Instant};
 use crate::wire::frame::DataFrame;
 use crate::wire::lane::Lane;
@@ -187,7 +185,7 @@ impl Node {
     /// [`TraceError`]; nothing was sent then.
     pub fn trace(&mut self, now: Instant, peer: PeerKey) -> Result<TraceId, TraceError> {
         let route = self.table.route(&peer).ok_or(TraceError::NoRoute)?;
-        let hops_max = route.hops.min(PATH_HOPS_MAX) + HOP_LIMIT_SLACK;
+        let hops_max = route.hop_limit();
         // One that is over counts until the host has heard of it.
         if self.traces.open.len() + self.outputs.traces_done() >= TRACES_MAX {
             self.counters.traces_refused += 1;
@@ -211,7 +209,7 @@ impl Node {
     /// without a route. What a trace finds may differ: each hop decides by its own graph.
     #[must_use]
     pub fn path_to(&self, peer: &PeerKey) -> Vec<PeerKey> {
-        self.table.path(&self.local.peer_key(), peer)
+        self.table.path(peer)
     }
 
     fn ask_next_hop(&mut self, now: Instant, trace: TraceId) {
@@ -249,8 +247,7 @@ impl Node {
 
     /// An Ask whose hop limit ends here, or that is for this node.
     pub(super) fn on_trace_ask(&mut self, now: Instant, link: LinkId, header: &RoutingHeader) {
-        let source = self.database.by_address(&header.source);
-        let Some(route) = source.and_then(|source| self.table.route(&source)) else {
+        let Some(route) = self.table.route_to(&header.source) else {
             self.counters.dropped_no_route += 1;
             return;
         };
@@ -269,7 +266,7 @@ impl Node {
         self.traces.outbox.push_back(Waiting {
             next_hop: route.next_hop,
             to: header.source,
-            hop_limit: route.hops.min(PATH_HOPS_MAX) + HOP_LIMIT_SLACK,
+            hop_limit: route.hop_limit(),
             trace: TraceId(header.session),
             hop: header.packet_low,
             since: now,

@@ -6,7 +6,7 @@ use crate::id::{LinkId, PeerKey};
 use crate::io::{ConnectionType, Endpoint};
 use crate::link::{LinkEnd, LinkState};
 use crate::presence::{Graph, GraphInput, LinkFigures};
-use crate::route::Route;
+use crate::route::{Route, RouteView};
 use crate::time::{Duration, Instant};
 use crate::wire::advert::Cost;
 
@@ -88,7 +88,12 @@ impl Node {
         })
     }
 
-    /// The way to a peer.
+    /// The ways to all peers that can be reached, with their alternates.
+    pub fn routes(&self) -> impl Iterator<Item = RouteView> + '_ {
+        self.table.routes()
+    }
+
+    /// The way to a peer, if frames can go it.
     #[must_use]
     pub fn route(&self, peer: &PeerKey) -> Option<&Route> {
         self.table.route(peer)

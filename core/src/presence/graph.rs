@@ -11,7 +11,7 @@ use crate::advert::Database;
 use crate::id::PeerKey;
 use crate::io::ConnectionType;
 use crate::route::{MeshEdge, Route, Table};
-use crate::time::{Duration, Instant, earliest};
+use crate::time::{Duration, Instant};
 use crate::wire::advert::{Abilities, Profile};
 use crate::wire::handshake::Versions;
 
@@ -38,6 +38,7 @@ pub struct PeerView {
     /// Its connections, one for each edge that both ends claim.
     pub connections: Vec<ConnectionView>,
     /// The way there; `None` for this node, and during the grace after it became unreachable.
+    /// Further than [`crate::limits::PATH_HOPS_MAX`] a peer is seen and cannot be sent to.
     pub route: Option<Route>,
     /// Time since it was last known to be reachable.
     pub last_seen: Duration,
@@ -116,7 +117,10 @@ pub struct Presence {
     own: PeerKey,
     grace: Duration,
     members: BTreeMap<PeerKey, Member>,
-    edges: BTreeSet<MeshEdge>,
+    /// Those who cannot be reached, by when their grace ends.
+    leaving: BTreeSet<(Instant, PeerKey)>,
+    /// The edges shown, each with its end of the lower key; no empty lists.
+    edges: BTreeMap<PeerKey, Vec<MeshEdge>>,
 }
 
 #[derive(Debug)]
@@ -151,78 +155,109 @@ impl Presence {
     /// The presence of the node `own`; peers leave after `grace`.
     #[must_use]
     pub fn new(own: PeerKey, grace: Duration) -> Self {
-        Self { own, grace, members: BTreeMap::new(), edges: BTreeSet::new() }
+        let (members, leaving, edges) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { own, grace, members, leaving, edges }
     }
 
-    /// Looks at the mesh again and tells what changed.
-    pub fn refresh(&mut self, now: Instant, input: &GraphInput<'_>) -> Vec<Change> {
+    /// Looks again at `peers`, for whom something may have changed, and at who is to leave; tells
+    /// what changed.
+    pub fn refresh(
+        &mut self,
+        now: Instant,
+        peers: &BTreeSet<PeerKey>,
+        input: &GraphInput<'_>,
+    ) -> Vec<Change> {
         let mut changes = Vec::new();
-        for (peer, route) in input.table.routes() {
-            let profile = input.database.profile(peer).cloned();
-            let metadata = profile.as_ref().is_some_and(|profile| {
-                matches!(has_metadata(profile, input.bodies), Metadata::Body(_))
-            });
-            let shown = Shown { profile, metadata, route: Some(*route) };
-            match self.members.get_mut(peer) {
-                None => {
-                    let member = Member { leaves_at: None, last_seen: now, shown };
-                    self.members.insert(*peer, member);
-                    changes.push(Change::PeerJoined(*peer));
-                }
-                Some(member) => {
-                    member.leaves_at = None;
-                    member.last_seen = now;
-                    if member.shown != shown {
-                        member.shown = shown;
-                        changes.push(Change::PeerUpdated(*peer));
-                    }
-                }
+        let own = self.own;
+        for peer in peers.iter().filter(|peer| **peer != own) {
+            match input.table.reach(peer) {
+                Some(route) => self.show(now, peer, *route, input, &mut changes),
+                None => self.miss(now, peer, &mut changes),
             }
         }
-        self.leave(now, input.table, &mut changes);
-        self.connections(input.table, &mut changes);
+        self.leave(now, &mut changes);
+        self.connections(peers, input, &mut changes);
         changes
     }
 
-    fn leave(&mut self, now: Instant, table: &Table, changes: &mut Vec<Change>) {
-        let grace = self.grace;
-        self.members.retain(|peer, member| {
-            if table.route(peer).is_some() {
-                return true;
-            }
-            if member.shown.route.take().is_some() {
-                changes.push(Change::PeerUpdated(*peer));
-            }
-            let leaves_at = *member.leaves_at.get_or_insert(now + grace);
-            if now < leaves_at {
-                return true;
-            }
-            changes.push(Change::PeerLeft(*peer, LeaveReason::Unreachable));
-            false
+    fn show(
+        &mut self,
+        now: Instant,
+        peer: &PeerKey,
+        route: Route,
+        input: &GraphInput<'_>,
+        changes: &mut Vec<Change>,
+    ) {
+        let profile = input.database.profile(peer).cloned();
+        let metadata = profile.as_ref().is_some_and(|profile| {
+            matches!(has_metadata(profile, input.bodies), Metadata::Body(_))
         });
+        let shown = Shown { profile, metadata, route: Some(route) };
+        let Some(member) = self.members.get_mut(peer) else {
+            let member = Member { leaves_at: None, last_seen: now, shown };
+            self.members.insert(*peer, member);
+            changes.push(Change::PeerJoined(*peer));
+            return;
+        };
+        if let Some(at) = member.leaves_at.take() {
+            self.leaving.remove(&(at, *peer));
+        }
+        if member.shown != shown {
+            member.shown = shown;
+            changes.push(Change::PeerUpdated(*peer));
+        }
     }
 
-    fn connections(&mut self, table: &Table, changes: &mut Vec<Change>) {
-        let reachable = |key: &PeerKey| *key == self.own || table.route(key).is_some();
-        let edges: BTreeSet<MeshEdge> = table
-            .edges()
-            .iter()
-            .filter(|edge| reachable(&edge.a) && reachable(&edge.b))
-            .cloned()
-            .collect();
-        let before: BTreeSet<_> = self.edges.iter().map(ends).collect();
-        let after: BTreeSet<_> = edges.iter().map(ends).collect();
-        let gone = self.edges.iter().filter(|edge| !after.contains(&ends(edge)));
-        changes.extend(gone.cloned().map(Change::ConnectionDown));
-        let new = edges.iter().filter(|edge| !before.contains(&ends(edge)));
-        changes.extend(new.cloned().map(Change::ConnectionUp));
-        self.edges = edges;
+    /// A peer cannot be reached: its grace begins, unless it is under way.
+    fn miss(&mut self, now: Instant, peer: &PeerKey, changes: &mut Vec<Change>) {
+        let Some(member) = self.members.get_mut(peer).filter(|m| m.leaves_at.is_none()) else {
+            return;
+        };
+        let at = now + self.grace;
+        (member.last_seen, member.leaves_at, member.shown.route) = (now, Some(at), None);
+        self.leaving.insert((at, *peer));
+        changes.push(Change::PeerUpdated(*peer));
+    }
+
+    fn leave(&mut self, now: Instant, changes: &mut Vec<Change>) {
+        while let Some((at, peer)) = self.leaving.first().copied().filter(|(at, _)| *at <= now) {
+            self.leaving.remove(&(at, peer));
+            self.members.remove(&peer);
+            changes.push(Change::PeerLeft(peer, LeaveReason::Unreachable));
+        }
+    }
+
+    /// An edge is shown while its ends can be reached, which is both or neither.
+    fn connections(
+        &mut self,
+        peers: &BTreeSet<PeerKey>,
+        input: &GraphInput<'_>,
+        changes: &mut Vec<Change>,
+    ) {
+        let (mut down, mut up) = (Vec::new(), Vec::new());
+        for peer in peers {
+            let is_there = *peer == self.own || input.table.reach(peer).is_some();
+            let mut edges = Vec::new();
+            if is_there {
+                edges = input.table.edges_of(input.database, peer);
+                edges.retain(|edge| edge.a == *peer);
+            }
+            let before = self.edges.remove(peer).unwrap_or_default();
+            let within = |edges: &[MeshEdge], edge| edges.iter().any(|e| ends(e) == ends(edge));
+            down.extend(before.iter().filter(|edge| !within(&edges, edge)).cloned());
+            up.extend(edges.iter().filter(|edge| !within(&before, edge)).cloned());
+            if !edges.is_empty() {
+                self.edges.insert(*peer, edges);
+            }
+        }
+        changes.extend(down.into_iter().map(Change::ConnectionDown));
+        changes.extend(up.into_iter().map(Change::ConnectionUp));
     }
 
     /// When to call [`Presence::refresh`] without other reason: a grace ends.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        earliest(self.members.values().map(|member| member.leaves_at))
+        self.leaving.first().map(|(at, _)| *at)
     }
 
     /// Whether a peer is in the graph.
@@ -245,7 +280,7 @@ impl Presence {
         figures: &dyn Fn(&PeerKey, &ConnectionType) -> Option<LinkFigures>,
     ) -> Graph {
         let mut connections: BTreeMap<PeerKey, Vec<ConnectionView>> = BTreeMap::new();
-        for edge in &self.edges {
+        for edge in self.edges.values().flatten() {
             let other = match self.own {
                 own if own == edge.a => Some(edge.b),
                 own if own == edge.b => Some(edge.a),
@@ -267,7 +302,7 @@ impl Presence {
                     .map_or(Metadata::Empty, |profile| has_metadata(profile, input.bodies)),
                 profile,
                 connections: connections.remove(&key).unwrap_or_default(),
-                route: input.table.route(&key).copied(),
+                route: input.table.reach(&key).copied(),
                 last_seen,
             }
         };

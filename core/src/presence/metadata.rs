@@ -40,6 +40,11 @@ type Told = (BodyHash, usize);
 pub struct Bodies {
     held: BTreeMap<BodyHash, Bytes>,
     own: Option<BodyHash>,
+    /// What each peer's profile tells, and who tells it.
+    told: BTreeMap<PeerKey, Told>,
+    owners: BTreeMap<Told, BTreeSet<PeerKey>>,
+    /// Owners of bodies that came since it was asked last.
+    arrived: BTreeSet<PeerKey>,
     fetches: BTreeMap<Told, Fetching>,
     /// Neighbours that asked for a body this node did not have.
     waiting: BTreeMap<BodyHash, BTreeSet<PeerKey>>,
@@ -75,7 +80,7 @@ pub struct Fetch {
 impl Bodies {
     /// Sets this node's own body; empty for none.
     pub fn set_own(&mut self, body: Bytes) {
-        if let Some(old) = self.own.take() {
+        if let Some(old) = self.own.take().filter(|old| !self.is_told(old)) {
             self.held.remove(&old);
         }
         if !body.is_empty() {
@@ -91,39 +96,80 @@ impl Bodies {
         self.held.get(hash).cloned()
     }
 
-    /// Fetches exactly the bodies `wanted` tells, `(owner, hash, bytes)`, and drops what nobody
-    /// has any more.
-    pub fn want(&mut self, now: Instant, wanted: impl Iterator<Item = (PeerKey, BodyHash, usize)>) {
-        let wanted: BTreeMap<Told, PeerKey> =
-            wanted.map(|(owner, hash, bytes)| ((hash, bytes), owner)).collect();
-        let hashes: BTreeSet<BodyHash> = wanted.keys().map(|(hash, _)| *hash).collect();
-        let own = self.own;
-        self.held.retain(|hash, _| Some(*hash) == own || hashes.contains(hash));
-        self.fetches.retain(|told, _| wanted.contains_key(told));
-        self.waiting.retain(|hash, _| hashes.contains(hash));
-        self.refused.retain(|told| wanted.contains_key(told));
-        let mut taken = self.bytes();
-        for (told, owner) in wanted {
-            let (hash, bytes) = told;
-            if let Some(fetching) = self.fetches.get_mut(&told) {
-                // The first owner may have left; whoever has it now leads the way.
-                fetching.owner = owner;
-                continue;
-            }
-            if self.held.contains_key(&hash) {
-                continue;
-            }
-            if bytes > METADATA_BYTES_MAX || taken + bytes > METADATA_CACHE_BYTES_MAX {
-                if self.refused.insert(told) {
-                    self.refusals += 1;
-                    self.untold.push((owner, bytes));
-                }
-                continue;
-            }
-            let fetching = Fetching { owner, received: Vec::new(), ask_at: now, failures: 0 };
-            self.fetches.insert(told, fetching);
-            taken += bytes;
+    /// `owner` tells of this body from now on, by hash and bytes; `None`: of none, or it cannot be
+    /// reached. What nobody tells of any more is dropped.
+    pub fn want(&mut self, now: Instant, owner: PeerKey, body: Option<(BodyHash, usize)>) {
+        let before = match body {
+            Some(told) => self.told.insert(owner, told),
+            None => self.told.remove(&owner),
+        };
+        if before == body {
+            return;
         }
+        if let Some(told) = before {
+            self.release(told, owner);
+        }
+        if let Some(told) = body {
+            self.owners.entry(told).or_default().insert(owner);
+            self.fetch(now, told, owner);
+        }
+        if before.is_some() && !self.refused.is_empty() {
+            // There may be room now.
+            for told in self.refused.clone() {
+                let owner = self.owners.get(&told).and_then(BTreeSet::first).copied();
+                owner.into_iter().for_each(|owner| self.fetch(now, told, owner));
+            }
+        }
+    }
+
+    fn is_told(&self, hash: &BodyHash) -> bool {
+        self.owners.range(told_of(hash)).next().is_some()
+    }
+
+    /// `owner` no longer tells of a body.
+    fn release(&mut self, told: Told, owner: PeerKey) {
+        let Some(owners) = self.owners.get_mut(&told) else { return };
+        owners.remove(&owner);
+        if let Some(other) = owners.first() {
+            // Whoever has it now leads the way.
+            if let Some(fetching) = self.fetches.get_mut(&told) {
+                fetching.owner = *other;
+            }
+            return;
+        }
+        self.owners.remove(&told);
+        self.fetches.remove(&told);
+        self.refused.remove(&told);
+        let (hash, _) = told;
+        if !self.is_told(&hash) {
+            self.waiting.remove(&hash);
+            if self.own != Some(hash) {
+                self.held.remove(&hash);
+            }
+        }
+    }
+
+    /// Begins to fetch a body, if it is not here or on its way, and there is room.
+    fn fetch(&mut self, now: Instant, told: Told, owner: PeerKey) {
+        let (hash, bytes) = told;
+        if self.held.contains_key(&hash) || self.fetches.contains_key(&told) {
+            return;
+        }
+        if bytes > METADATA_BYTES_MAX || self.bytes() + bytes > METADATA_CACHE_BYTES_MAX {
+            if self.refused.insert(told) {
+                self.refusals += 1;
+                self.untold.push((owner, bytes));
+            }
+            return;
+        }
+        self.refused.remove(&told);
+        let fetching = Fetching { owner, received: Vec::new(), ask_at: now, failures: 0 };
+        self.fetches.insert(told, fetching);
+    }
+
+    /// The owners of bodies that came since the last call.
+    pub fn take_arrived(&mut self) -> BTreeSet<PeerKey> {
+        core::mem::take(&mut self.arrived)
     }
 
     /// Bytes held and promised.
@@ -189,6 +235,7 @@ impl Bodies {
             let body = core::mem::take(&mut fetching.received);
             self.held.insert(chunk.hash, body.into());
             self.fetches.retain(|(hash, _), _| *hash != chunk.hash);
+            self.arrived.extend(self.owners.range(told_of(&chunk.hash)).flat_map(|(_, who)| who));
             return Some(self.waiting.remove(&chunk.hash).unwrap_or_default());
         }
         None
@@ -305,7 +352,7 @@ mod tests {
         let (mut owner, mut other) = (Bodies::default(), Bodies::default());
         let body = body(METADATA_BYTES_MAX);
         owner.set_own(body.clone());
-        other.want(MS(0), [(key(1), body_hash(&body), body.len())].into_iter());
+        other.want(MS(0), key(1), Some((body_hash(&body), body.len())));
         let at_once = METADATA_CHUNK_BYTES * usize::from(PIECES_AT_ONCE);
         let questions = u32::try_from(METADATA_BYTES_MAX / at_once).unwrap();
         assert_eq!(run(&mut owner, &mut other, key(2), MS(0)), questions);
@@ -318,7 +365,7 @@ mod tests {
         let body = body(1_500);
         let hash = body_hash(&body);
         owner.set_own(body.clone());
-        other.want(MS(0), [(key(1), hash, body.len())].into_iter());
+        other.want(MS(0), key(1), Some((hash, body.len())));
         let fetch = other.poll_fetch(MS(0)).unwrap();
         owner.on_want(key(2), &fetch.want);
         let mut first = owner.poll_chunk(&key(2)).unwrap();
@@ -338,7 +385,8 @@ mod tests {
             let body = body(3_000);
             let hash = body_hash(&body);
             owner.set_own(body.clone());
-            other.want(MS(0), [(key(9), hash, lie), (key(1), hash, 3_000)].into_iter());
+            other.want(MS(0), key(9), Some((hash, lie)));
+            other.want(MS(0), key(1), Some((hash, 3_000)));
             let fetches = core::iter::from_fn(|| other.poll_fetch(MS(0))).collect::<Vec<_>>();
             for fetch in fetches {
                 owner.on_want(key(2), &fetch.want);
@@ -355,7 +403,7 @@ mod tests {
     fn a_body_that_comes_broken_is_asked_for_ever_later() {
         let mut bodies = Bodies::default();
         let hash = body_hash(b"the truth");
-        bodies.want(MS(0), [(key(1), hash, 5)].into_iter());
+        bodies.want(MS(0), key(1), Some((hash, 5)));
         let mut waits = Vec::new();
         let mut now = MS(0);
         for _ in 0..9 {
@@ -373,7 +421,7 @@ mod tests {
     #[test]
     fn a_piece_that_does_not_come_is_asked_for_again() {
         let mut bodies = Bodies::default();
-        bodies.want(MS(0), [(key(1), [7; 32], 2_000)].into_iter());
+        bodies.want(MS(0), key(1), Some(([7; 32], 2_000)));
         let asked = bodies.poll_fetch(MS(0));
         assert!(asked.is_some());
         assert_eq!(bodies.poll_fetch(MS(0)), None);
@@ -388,9 +436,10 @@ mod tests {
     #[test]
     fn when_its_owner_leaves_another_who_has_the_same_leads_the_way() {
         let mut bodies = Bodies::default();
-        bodies.want(MS(0), [(key(1), [7; 32], 2_000)].into_iter());
+        bodies.want(MS(0), key(1), Some(([7; 32], 2_000)));
         assert_eq!(bodies.poll_fetch(MS(0)).unwrap().owner, key(1));
-        bodies.want(MS(1), [(key(2), [7; 32], 2_000)].into_iter());
+        bodies.want(MS(1), key(2), Some(([7; 32], 2_000)));
+        bodies.want(MS(1), key(1), None);
         let at = bodies.next_timeout().unwrap();
         assert_eq!(bodies.poll_fetch(at).unwrap().owner, key(2));
     }
@@ -401,7 +450,7 @@ mod tests {
         let body = body(2_000);
         let hash = body_hash(&body);
         owner.set_own(body.clone());
-        relay.want(MS(0), [(key(1), hash, body.len())].into_iter());
+        relay.want(MS(0), key(1), Some((hash, body.len())));
         assert!(!relay.on_want(key(3), &BodyWant { hash, offset: 0, pieces: 8 }));
         let fetch = relay.poll_fetch(MS(0)).unwrap();
         owner.on_want(key(2), &fetch.want);
@@ -415,15 +464,21 @@ mod tests {
     #[test]
     fn a_body_beyond_the_limit_or_the_cache_is_not_fetched() {
         let mut bodies = Bodies::default();
-        bodies.want(MS(0), [(key(1), [1; 32], METADATA_BYTES_MAX + 1)].into_iter());
+        bodies.want(MS(0), key(1), Some(([1; 32], METADATA_BYTES_MAX + 1)));
         assert_eq!((bodies.next_timeout(), bodies.refused()), (None, 1));
         assert_eq!(bodies.poll_refused(), Some((key(1), METADATA_BYTES_MAX + 1)));
-        bodies.want(MS(1), [(key(1), [1; 32], METADATA_BYTES_MAX + 1)].into_iter());
+        bodies.want(MS(1), key(1), Some(([1; 32], METADATA_BYTES_MAX + 1)));
         assert_eq!(bodies.poll_refused(), None, "told once");
-        let many = (0..200_u8).map(|n| (key(1), [n; 32], METADATA_BYTES_MAX));
-        bodies.want(MS(0), many);
+        for n in 0..200_u8 {
+            bodies.want(MS(0), key(100 + u64::from(n)), Some(([n; 32], METADATA_BYTES_MAX)));
+        }
         assert_eq!(bodies.bytes(), METADATA_CACHE_BYTES_MAX);
         assert_eq!(bodies.refused(), 1 + 200 - 128);
+        // The first one leaves; the first that was refused takes its place.
+        assert!(!bodies.fetches.contains_key(&([128; 32], METADATA_BYTES_MAX)));
+        bodies.want(MS(1), key(100), None);
+        assert!(bodies.fetches.contains_key(&([128; 32], METADATA_BYTES_MAX)));
+        assert_eq!((bodies.bytes(), bodies.refused()), (METADATA_CACHE_BYTES_MAX, 73));
     }
 
     #[test]
@@ -431,9 +486,9 @@ mod tests {
         let (mut owner, mut other) = (Bodies::default(), Bodies::default());
         let body = body(100);
         owner.set_own(body.clone());
-        other.want(MS(0), [(key(1), body_hash(&body), body.len())].into_iter());
+        other.want(MS(0), key(1), Some((body_hash(&body), body.len())));
         run(&mut owner, &mut other, key(2), MS(0));
-        other.want(MS(1), core::iter::empty());
+        other.want(MS(1), key(1), None);
         assert_eq!(other.body(&body_hash(&body)), None);
     }
 }

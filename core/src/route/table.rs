@@ -1,14 +1,17 @@
-//! Shortest paths over the two-way edges of all adjacencies.
+//! The routes of this node: shortest paths, alternates, and what is used of them now.
 
-use alloc::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
-use crate::advert::Database;
-use crate::id::PeerKey;
+use super::alternate::{FirstHop, Second, alternates};
+use super::spf::{Distance, Reached, Search};
+use super::topology::{Holder, OWN, Slot, Topology, payload_bytes};
+use crate::advert::{Changed, Database};
+use crate::id::{Address, PeerKey};
 use crate::io::ConnectionType;
-use crate::limits::{PATH_HOPS_MAX, PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN};
-use crate::wire::advert::{Cost, Edge};
+use crate::limits::{FAILOVER_HOLD, HOP_LIMIT_SLACK, PATH_HOPS_MAX};
+use crate::time::Instant;
+use crate::wire::advert::{Adjacency, Cost, Edge};
 
 /// The way to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +21,46 @@ pub struct Route {
     /// The sum of the edges' costs, in microseconds for 1,280 bytes.
     pub cost: u64,
     /// Hops; a neighbour is 1.
-    pub hops: u8,
+    pub hops: u16,
     /// The largest payload that every hop carries, in bytes.
     pub payload_bytes_max: usize,
+}
+
+impl Route {
+    /// Whether frames can be sent that far: the hop limit is a byte.
+    #[must_use]
+    pub fn is_in_range(&self) -> bool {
+        self.hops <= u16::from(PATH_HOPS_MAX)
+    }
+
+    /// The hop limit of a frame that takes this way.
+    #[must_use]
+    pub fn hop_limit(&self) -> u8 {
+        u8::try_from(self.hops).unwrap_or(u8::MAX).min(PATH_HOPS_MAX) + HOP_LIMIT_SLACK
+    }
+}
+
+/// The way that is taken at once when the neighbour of the first one is lost. Frames on it do not
+/// come back, whatever the others know by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alternate {
+    /// The way.
+    pub route: Route,
+    /// It holds when the neighbour itself has failed, too, and not only the link to it.
+    pub protects_node: bool,
+}
+
+/// What a node knows about the way to one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteView {
+    /// Whose.
+    pub peer: PeerKey,
+    /// The way that frames take now.
+    pub route: Route,
+    /// Where they go when that neighbour is lost.
+    pub alternate: Option<Alternate>,
+    /// The route is an alternate in use, until the mesh has heard of the failure.
+    pub is_held: bool,
 }
 
 /// One of this node's own live links, as it advertises it.
@@ -34,6 +74,17 @@ pub struct LocalEdge {
     pub cost: Cost,
     /// The largest payload is 2 to this power, in bytes.
     pub payload_log2: u8,
+    /// Nothing was heard for a while: as good as lost, for as long as there is another way.
+    pub is_suspect: bool,
+}
+
+impl LocalEdge {
+    /// What this node's adjacency says of it.
+    #[must_use]
+    pub fn claim(&self) -> Edge {
+        let (kind, cost) = (self.kind.clone(), self.cost);
+        Edge { peer: self.peer.address(), kind, cost, payload_log2: self.payload_log2 }
+    }
 }
 
 /// An edge that both ends claim.
@@ -51,292 +102,338 @@ pub struct MeshEdge {
     pub payload_log2: u8,
 }
 
-/// All routes of this node, and the edges they follow from.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// All routes of this node. Told what changed, it computes when it is asked to.
+#[derive(Debug)]
 pub struct Table {
-    routes: BTreeMap<PeerKey, Route>,
-    edges: Vec<MeshEdge>,
+    own: PeerKey,
+    topology: Topology,
+    /// The shortest paths from this node.
+    paths: Search,
+    firsts: Vec<(PeerKey, FirstHop)>,
+    /// The alternates are those of other routes than these.
+    lacks_alternates: bool,
+    /// By slot: what is used.
+    entries: Vec<Entry>,
+    slots: BTreeMap<PeerKey, Slot>,
+    held: BTreeMap<Slot, Held>,
 }
 
-/// The largest payload an edge carries.
-fn payload_bytes(log2: u8) -> usize {
-    1_usize
-        .checked_shl(log2.into())
-        .unwrap_or(PAYLOAD_BYTES_MAX)
-        .clamp(PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX)
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Who is or was there.
+    peer: Option<PeerKey>,
+    route: Option<Route>,
+    alternate: Option<Alternate>,
 }
 
-/// A node on the way of the search, in the order in which nodes are settled: the cheapest
-/// first, of equal cost the one with fewer hops, then the one by the lower neighbour, so that
-/// equal inputs give equal routes.
-type Candidate = Reverse<(u64, u8, PeerKey, PeerKey, usize)>;
+/// An alternate that is used.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    /// Because this neighbour is lost, or its links are in doubt.
+    lost: PeerKey,
+    until: Instant,
+}
+
+/// What a peer's newest adjacency says.
+fn claims_in<'a>(database: &'a Database) -> impl Fn(&PeerKey) -> &'a [Edge] {
+    |peer| database.adjacency(peer).map_or(&[], |Adjacency { edges }| edges.as_slice())
+}
+
+/// The neighbours that are not in doubt.
+fn trusted(local: &[LocalEdge]) -> BTreeSet<PeerKey> {
+    local.iter().filter(|edge| !edge.is_suspect).map(|edge| edge.peer).collect()
+}
 
 impl Table {
-    /// Computes the routes of `own` from everybody's adverts and its own live links.
+    /// The routes of the node `own`, which knows nobody.
     #[must_use]
-    pub fn compute(database: &Database, own: PeerKey, local: &[LocalEdge]) -> Self {
-        let edges = two_way_edges(database, own, local);
-        let mut neighbours: BTreeMap<PeerKey, Vec<(PeerKey, u64, usize)>> = BTreeMap::new();
-        for edge in &edges {
-            let (cost, payload) = (edge.cost.value().max(1), payload_bytes(edge.payload_log2));
-            neighbours.entry(edge.a).or_default().push((edge.b, cost, payload));
-            neighbours.entry(edge.b).or_default().push((edge.a, cost, payload));
+    pub fn new(own: PeerKey) -> Self {
+        Self {
+            own,
+            topology: Topology::new(own),
+            paths: Search::default(),
+            firsts: Vec::new(),
+            lacks_alternates: false,
+            entries: Vec::new(),
+            slots: BTreeMap::new(),
+            held: BTreeMap::new(),
         }
-        let mut routes = BTreeMap::new();
-        let mut heap: BinaryHeap<Candidate> = BinaryHeap::new();
-        for (peer, cost, payload) in neighbours.get(&own).into_iter().flatten() {
-            heap.push(Reverse((*cost, 1, *peer, *peer, *payload)));
-        }
-        while let Some(Reverse((cost, hops, next_hop, peer, payload_bytes_max))) = heap.pop() {
-            if peer == own || routes.contains_key(&peer) {
-                continue;
-            }
-            routes.insert(peer, Route { next_hop, cost, hops, payload_bytes_max });
-            if hops >= PATH_HOPS_MAX {
-                continue;
-            }
-            for (far, more, payload) in neighbours.get(&peer).into_iter().flatten() {
-                if !routes.contains_key(far) {
-                    let payload = payload_bytes_max.min(*payload);
-                    heap.push(Reverse((cost + more, hops + 1, next_hop, *far, payload)));
-                }
-            }
-        }
-        Self { routes, edges }
     }
 
-    /// The way to `peer`, if there is one.
+    /// Takes in whose adjacencies changed.
+    pub fn update(&mut self, database: &Database, changed: &Changed) {
+        match changed {
+            Changed::Owners(owners) => {
+                owners.iter().for_each(|owner| self.update_one(database, owner));
+            }
+            Changed::Everything => {
+                database.peers().for_each(|owner| self.update_one(database, &owner));
+                let gone: Vec<_> =
+                    self.slots.keys().filter(|peer| !database.knows(peer)).copied().collect();
+                gone.iter().for_each(|owner| self.update_one(database, owner));
+            }
+        }
+    }
+
+    fn update_one(&mut self, database: &Database, owner: &PeerKey) {
+        let address = owner.address();
+        let holder = match database.holders(&address) {
+            [] => Holder::Nobody,
+            [one] => Holder::One(*one),
+            _ => Holder::Several,
+        };
+        self.topology.update(address, holder, &claims_in(database));
+    }
+
+    /// Takes in this node's live links. Peers behind a neighbour that has none left, or only
+    /// suspect ones, are reached by their alternates from now on.
+    pub fn set_local(&mut self, now: Instant, database: &Database, local: Vec<LocalEdge>) {
+        let before = trusted(self.topology.local());
+        self.topology.set_local(local, &claims_in(database));
+        let after = trusted(self.topology.local());
+        for lost in before.difference(&after) {
+            self.fail_over(now, *lost, &after);
+        }
+        for back in after.difference(&before) {
+            self.held.retain(|_, held| held.lost != *back);
+            self.topology.set_stale();
+        }
+    }
+
+    fn fail_over(&mut self, now: Instant, lost: PeerKey, trusted: &BTreeSet<PeerKey>) {
+        self.topology.set_stale();
+        for (slot, entry) in (0..).zip(&mut self.entries) {
+            if entry.route.is_none_or(|route| route.next_hop != lost) {
+                continue;
+            }
+            if self.held.remove(&slot).is_some() {
+                // The way around another failure is lost, too: the routes know of both.
+                continue;
+            }
+            let other = entry.alternate.map(|alternate| alternate.route);
+            let stands = |to: &PeerKey| *to != lost && trusted.contains(to);
+            if let Some(route) = other.filter(|route| stands(&route.next_hop)) {
+                (entry.route, entry.alternate) = (Some(route), None);
+                self.held.insert(slot, Held { lost, until: now + FAILOVER_HOLD });
+                self.topology.touch(slot);
+            }
+        }
+    }
+
+    /// Whether anything changed since the routes were computed that they, or the graph, follow
+    /// from.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.topology.is_stale() || !self.topology.touched().is_empty()
+    }
+
+    /// Computes the routes, and tells for whom something changed: route or edges. Alternates in
+    /// use stay in use for their time.
+    pub fn compute(&mut self, now: Instant) -> BTreeSet<PeerKey> {
+        self.held.retain(|_, held| now < held.until);
+        if self.topology.is_stale() {
+            self.find_paths();
+        }
+        self.use_paths();
+        let touched = self.topology.take_touched();
+        let entries = &self.entries;
+        let changed = touched.iter().filter_map(|slot| entries.get(*slot as usize)?.peer).collect();
+        for slot in touched {
+            if self.topology.release(slot)
+                && let Some(peer) = self.entries.get_mut(slot as usize).and_then(|e| e.peer.take())
+            {
+                self.slots.remove(&peer);
+            }
+        }
+        changed
+    }
+
+    fn find_paths(&mut self) {
+        let topology = &self.topology;
+        let trusted = trusted(topology.local());
+        self.firsts.clear();
+        for arc in topology.arcs(OWN) {
+            let Some(peer) = topology.key(arc.to) else { continue };
+            // Arcs are in order: the first of each neighbour is its cheapest.
+            if self.firsts.last().is_none_or(|(_, first)| first.slot != arc.to) {
+                let is_suspect = !trusted.contains(&peer);
+                let (cost, payload_log2) = (arc.cost, arc.payload_log2);
+                let first = FirstHop { slot: arc.to, cost, payload_log2, is_suspect };
+                self.firsts.push((peer, first));
+            }
+        }
+        self.firsts.sort_unstable_by_key(|(peer, _)| *peer);
+        let ranks = (0..).zip(&self.firsts);
+        let start: Vec<Reached> = ranks
+            .flat_map(|(rank, (_, first))| {
+                let arcs = topology.arcs(OWN).iter().filter(|arc| arc.to == first.slot);
+                arcs.map(move |arc| Reached {
+                    distance: Distance::new(arc.cost.into(), 1, rank, arc.to),
+                    payload_log2: arc.payload_log2,
+                })
+            })
+            .collect();
+        self.paths.run(topology, start.into_iter(), |slot, _| slot == OWN);
+        self.topology.set_computed();
+        self.lacks_alternates = true;
+    }
+
+    /// Brings what is used in line with what was found.
+    fn use_paths(&mut self) {
+        let vacant = Entry { peer: None, route: None, alternate: None };
+        self.entries.resize(self.topology.len(), vacant);
+        for slot in 0..self.topology.end() {
+            let found = self.paths.reached(slot).map(|reached| self.route_of(&reached));
+            let peer = self.topology.key(slot);
+            let Some(entry) = self.entries.get_mut(slot as usize) else { continue };
+            if peer.is_some() && entry.peer != peer {
+                if let Some(before) = entry.peer {
+                    self.slots.remove(&before);
+                }
+                *entry = Entry { peer, ..vacant };
+                self.slots.extend(peer.map(|peer| (peer, slot)));
+            }
+            // Where the shortest path goes the same way, there is nothing to wait for.
+            let next_hop = |route: Option<Route>| route.map(|route| route.next_hop);
+            let waits = found.is_some() && next_hop(found) != next_hop(entry.route);
+            if waits && self.held.contains_key(&slot) {
+                continue;
+            }
+            self.held.remove(&slot);
+            if entry.route != found {
+                entry.route = found;
+                self.topology.touch(slot);
+            }
+            let other = entry.alternate.map(|alternate| alternate.route.next_hop);
+            if other == next_hop(found) {
+                entry.alternate = None;
+            }
+        }
+    }
+
+    fn route_of(&self, reached: &Reached) -> Route {
+        let distance = reached.distance;
+        let (next_hop, _) = self.firsts[usize::from(distance.rank())];
+        Route {
+            next_hop,
+            cost: distance.cost(),
+            hops: distance.hops(),
+            payload_bytes_max: payload_bytes(reached.payload_log2),
+        }
+    }
+
+    /// Whether the routes were computed and the alternates not yet.
+    #[must_use]
+    pub fn lacks_alternates(&self) -> bool {
+        self.lacks_alternates
+    }
+
+    /// Finds the alternate of every peer, for the routes as they were computed.
+    pub fn compute_alternates(&mut self) {
+        self.lacks_alternates = false;
+        let firsts: Vec<_> = self.firsts.iter().map(|(_, first)| *first).collect();
+        let found = alternates(&self.topology, &self.paths, &firsts);
+        for (slot, second) in found.into_iter().enumerate() {
+            let alternate = second.map(|Second { reached, protects_node }| Alternate {
+                route: self.route_of(&reached),
+                protects_node,
+            });
+            if let Some(entry) = self.entries.get_mut(slot) {
+                entry.alternate = alternate.filter(|alternate| alternate.route.is_in_range());
+            }
+        }
+    }
+
+    /// When to compute again without any change: alternates in use have had their time.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.held.values().map(|held| held.until).min()
+    }
+
+    /// Peers that this node knows of.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.topology.count() - 1
+    }
+
+    fn entry(&self, peer: &PeerKey) -> Option<&Entry> {
+        let slot = self.slots.get(peer)?;
+        self.entries.get(*slot as usize)
+    }
+
+    /// The way to `peer`, if there is one that a frame can go.
     #[must_use]
     pub fn route(&self, peer: &PeerKey) -> Option<&Route> {
-        self.routes.get(peer)
+        self.reach(peer).filter(|route| route.is_in_range())
     }
 
-    /// The peers on the way from `own` to `peer`, which is the last; empty without a route. Of
-    /// ways that are equally good it names one.
+    /// The way to `peer`, however far it is.
     #[must_use]
-    pub fn path(&self, own: &PeerKey, peer: &PeerKey) -> Vec<PeerKey> {
+    pub fn reach(&self, peer: &PeerKey) -> Option<&Route> {
+        self.entry(peer)?.route.as_ref()
+    }
+
+    /// The way to whoever alone has `address`, if there is one that a frame can go.
+    #[must_use]
+    pub fn route_to(&self, address: &Address) -> Option<&Route> {
+        let entry = self.entries.get(self.topology.slot(address)? as usize)?;
+        entry.route.as_ref().filter(|route| route.is_in_range())
+    }
+
+    /// The peers on the way from this node to `peer`, which is the last; empty without a route.
+    /// Of ways that are equally good it names one.
+    #[must_use]
+    pub fn path(&self, peer: &PeerKey) -> Vec<PeerKey> {
         let mut path = Vec::new();
-        let mut at = *peer;
-        // Backwards: each step leads to a peer that is one hop nearer at the edge's cost less.
-        while let Some(route) = self.routes.get(&at) {
-            path.push(at);
-            let ends = self.edges.iter().filter_map(|edge| {
-                let far = if edge.a == at { edge.b } else { edge.a };
-                (edge.a == at || edge.b == at).then_some((far, edge.cost.value().max(1)))
+        let mut at = self.slots.get(peer).copied();
+        // Backwards: each step leads to a node that is one hop nearer at the edge's cost less.
+        while let Some(slot) = at
+            && let Some(Reached { distance, .. }) = self.paths.reached(slot)
+            && let Some(peer) = self.topology.key(slot)
+        {
+            path.push(peer);
+            let before = self.topology.arcs(slot).iter().filter_map(|arc| {
+                let near = self.paths.reached(arc.to)?.distance;
+                let leads = near.rank() == distance.rank()
+                    && near.hops() + 1 == distance.hops()
+                    && near.cost() + u64::from(arc.cost) == distance.cost();
+                leads.then_some((self.topology.key(arc.to)?, arc.to))
             });
-            let before = ends.filter_map(|(far, cost)| {
-                let nearer = self.routes.get(&far).filter(|r| r.next_hop == route.next_hop)?;
-                (nearer.hops + 1 == route.hops && nearer.cost + cost == route.cost).then_some(far)
-            });
-            at = before.min().unwrap_or(*own);
+            at = before.min().map(|(_, slot)| slot);
         }
         path.reverse();
         path
     }
 
-    /// All routes.
-    pub fn routes(&self) -> impl Iterator<Item = (&PeerKey, &Route)> {
-        self.routes.iter()
+    /// All peers that can be reached, and how.
+    pub fn routes(&self) -> impl Iterator<Item = RouteView> + '_ {
+        (0..).zip(&self.entries).filter_map(|(slot, entry)| {
+            let is_held = self.held.contains_key(&slot);
+            let Entry { peer, route, alternate } = *entry;
+            Some(RouteView { peer: peer?, route: route?, alternate, is_held })
+        })
     }
 
-    /// All edges that both ends claim, in order.
+    /// All edges that both ends claim, each once.
     #[must_use]
-    pub fn edges(&self) -> &[MeshEdge] {
-        &self.edges
+    pub fn edges(&self, database: &Database) -> Vec<MeshEdge> {
+        let claims = claims_in(database);
+        let ends = self.slots.iter().map(|(peer, slot)| (*peer, *slot));
+        core::iter::once((self.own, OWN))
+            .chain(ends.filter(|(peer, _)| *peer != self.own))
+            .flat_map(|(peer, slot)| {
+                self.topology.edges(slot, &claims).into_iter().filter(move |edge| edge.a == peer)
+            })
+            .collect()
     }
-}
 
-fn two_way_edges(database: &Database, own: PeerKey, local: &[LocalEdge]) -> Vec<MeshEdge> {
-    let mut edges = BTreeSet::new();
-    for edge in local {
-        // A live, authenticated link is both ends' claim, whatever the adverts say by now.
-        let (a, b) = (own.min(edge.peer), own.max(edge.peer));
-        let (kind, cost) = (edge.kind.clone(), edge.cost);
-        edges.insert(MeshEdge { a, b, kind, cost, payload_log2: edge.payload_log2 });
+    /// The edges of `peer` that both ends claim, in order.
+    #[must_use]
+    pub fn edges_of(&self, database: &Database, peer: &PeerKey) -> Vec<MeshEdge> {
+        let slot = if *peer == self.own { Some(OWN) } else { self.slots.get(peer).copied() };
+        slot.map_or_else(Vec::new, |slot| self.topology.edges(slot, &claims_in(database)))
     }
-    // Keyed lookups, so that wide adjacencies do not make this quadratic.
-    let mut claims: BTreeMap<(PeerKey, PeerKey, &ConnectionType), &Edge> = BTreeMap::new();
-    for owner in database.peers().filter(|owner| *owner != own) {
-        // A peer whose address another one shares cannot be told from it: it is unroutable.
-        if database.by_address(&owner.address()) != Some(owner) {
-            continue;
-        }
-        for edge in database.adjacency(&owner).into_iter().flat_map(|known| &known.edges) {
-            if let Some(peer) = database.by_address(&edge.peer)
-                && peer != own
-            {
-                claims.insert((owner, peer, &edge.kind), edge);
-            }
-        }
-    }
-    for ((owner, peer, kind), mine) in &claims {
-        if owner < peer
-            && let Some(theirs) = claims.get(&(*peer, *owner, *kind))
-        {
-            edges.insert(MeshEdge {
-                a: *owner,
-                b: *peer,
-                kind: (*kind).clone(),
-                cost: mine.cost.max(theirs.cost),
-                payload_log2: mine.payload_log2.min(theirs.payload_log2),
-            });
-        }
-    }
-    edges.into_iter().collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::entropy::tests::Seeded;
-    use crate::id::Instance;
-    use crate::identity::Identity;
-    use crate::network::Network;
-    use crate::time::Instant;
-    use crate::wire::advert::{Adjacency, AdvertHead, AdvertKind, SignedAdvert};
-    use crate::wire::control::AdvertCopy;
-
-    /// A mesh of peers 0..n, seen from peer 0; claims are (owner, peer, cost).
-    struct Mesh {
-        peers: Vec<Identity>,
-        claims: Vec<(usize, usize, u8)>,
-    }
-
-    impl Mesh {
-        fn new(n: u64, claims: &[(usize, usize, u8)]) -> Self {
-            let peers = (0..n).map(|seed| Identity::generate(&mut Seeded(seed))).collect();
-            Self { peers, claims: claims.to_vec() }
-        }
-
-        fn two_way(n: u64, edges: &[(usize, usize, u8)]) -> Self {
-            let back = edges.iter().map(|&(a, b, cost)| (b, a, cost));
-            Self::new(n, &edges.iter().copied().chain(back).collect::<Vec<_>>())
-        }
-
-        fn key(&self, n: usize) -> PeerKey {
-            self.peers[n].peer_key()
-        }
-
-        fn table(&self) -> Table {
-            let network = Network::open("test").unwrap();
-            let mut database = Database::new(network.clone(), self.key(0));
-            for (n, identity) in self.peers.iter().enumerate().skip(1) {
-                let edges = self.claims.iter().filter(|claim| claim.0 == n);
-                let edges = edges.map(|&(_, peer, cost)| Edge {
-                    peer: self.key(peer).address(),
-                    kind: ConnectionType::AccessPoint,
-                    cost: Cost(cost),
-                    payload_log2: 16,
-                });
-                let head = AdvertHead {
-                    owner: *identity.peer_key().as_bytes(),
-                    kind: AdvertKind::Adjacency,
-                    key: 0,
-                    instance: Instance::from_bytes([0; 8]),
-                    epoch: 1,
-                    sequence: 1,
-                };
-                let body = Adjacency { edges: edges.collect() }.encode();
-                let advert = SignedAdvert::sign(identity, &network, head, &body).bytes;
-                let copy = AdvertCopy { signed_age_s: 0, reachable_age_s: 0, advert };
-                database.offer(Instant::EPOCH, identity.peer_key(), copy);
-            }
-            let local: Vec<_> = self
-                .claims
-                .iter()
-                .filter(|claim| claim.0 == 0)
-                .map(|&(_, peer, cost)| LocalEdge {
-                    peer: self.key(peer),
-                    kind: ConnectionType::AccessPoint,
-                    cost: Cost(cost),
-                    payload_log2: 11,
-                })
-                .collect();
-            Table::compute(&database, self.key(0), &local)
-        }
-    }
-
-    #[test]
-    fn the_cheaper_way_wins_and_carries_the_smallest_payload() {
-        let mesh = Mesh::two_way(4, &[(0, 1, 20), (1, 3, 20), (0, 2, 40), (2, 3, 60)]);
-        let table = mesh.table();
-        let route = table.route(&mesh.key(3)).unwrap();
-        assert_eq!((route.next_hop, route.hops), (mesh.key(1), 2));
-        assert_eq!(route.payload_bytes_max, 2_048);
-    }
-
-    #[test]
-    fn an_edge_that_one_end_alone_claims_does_not_count() {
-        let mesh = Mesh::new(3, &[(0, 1, 9), (1, 0, 9), (1, 2, 9)]);
-        assert_eq!(mesh.table().route(&mesh.key(2)), None);
-        let liar = Mesh::new(3, &[(0, 1, 9), (1, 0, 9), (2, 1, 9)]);
-        assert_eq!(liar.table().route(&liar.key(2)), None);
-    }
-
-    #[test]
-    fn an_edge_to_this_node_needs_a_live_link() {
-        let mesh = Mesh::new(3, &[(1, 0, 9), (1, 2, 9), (2, 1, 9)]);
-        assert_eq!(mesh.table().routes().count(), 0);
-    }
-
-    #[test]
-    fn the_larger_claim_is_the_cost() {
-        let mesh = Mesh::new(3, &[(0, 1, 9), (1, 0, 9), (1, 2, 10), (2, 1, 50)]);
-        let cost = mesh.table().route(&mesh.key(2)).unwrap().cost;
-        assert_eq!(cost, Cost(9).value() + Cost(50).value());
-    }
-
-    #[test]
-    fn the_path_goes_by_the_peers_that_make_the_cost() {
-        // From 1 to 4 by 2 or by 3: as many hops, behind the same neighbour.
-        for (good, bad) in [(2, 3), (3, 2)] {
-            let (near, far) = ((1, good, 40), (1, bad, 42));
-            let mesh = Mesh::two_way(5, &[(0, 1, 40), near, far, (2, 4, 40), (3, 4, 40)]);
-            let path = mesh.table().path(&mesh.key(0), &mesh.key(4));
-            assert_eq!(path, [1, good, 4].map(|n| mesh.key(n)));
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(40))]
-        #[test]
-        fn costs_are_the_least_possible(
-            edges in prop::collection::vec((0_usize..7, 0_usize..7, 1_u8..80), 0..14)
-        ) {
-            let mut edges: Vec<_> = edges.into_iter().filter(|(a, b, _)| a != b).collect();
-            edges.sort_unstable();
-            edges.dedup_by_key(|(a, b, _)| (*a, *b));
-            let edges: Vec<_> =
-                edges.iter().copied().filter(|&(a, b, _)| a < b).collect();
-            let mesh = Mesh::two_way(7, &edges);
-            let table = mesh.table();
-            // Bellman-Ford as the other opinion.
-            let mut least = [u64::MAX; 7];
-            least[0] = 0;
-            for _ in 0..7 {
-                for &(a, b, cost) in &edges {
-                    let cost = Cost(cost).value().max(1);
-                    least[b] = least[b].min(least[a].saturating_add(cost));
-                    least[a] = least[a].min(least[b].saturating_add(cost));
-                }
-            }
-            for (n, least) in least.iter().enumerate().skip(1) {
-                let route = table.route(&mesh.key(n));
-                prop_assert_eq!(route.map_or(u64::MAX, |route| route.cost), *least);
-                // The path is that route: its hops, its neighbour, its cost.
-                let path = table.path(&mesh.key(0), &mesh.key(n));
-                prop_assert_eq!(path.len(), route.map_or(0, |route| route.hops.into()));
-                prop_assert_eq!(path.first().copied(), route.map(|route| route.next_hop));
-                let from = core::iter::once(mesh.key(0)).chain(path.iter().copied());
-                let cost = from.zip(&path).map(|(a, b)| {
-                    let joins = |edge: &&MeshEdge| (edge.a, edge.b) == (a.min(*b), a.max(*b));
-                    table.edges().iter().find(joins).unwrap().cost.value().max(1)
-                });
-                prop_assert_eq!(cost.sum::<u64>(), route.map_or(0, |route| route.cost));
-                prop_assert_eq!(path.last().copied(), route.map(|_| mesh.key(n)));
-            }
-        }
-    }
-}
+mod tests;

@@ -32,7 +32,7 @@ struct PeerOut<'a> {
     peer_metadata: &'a JsonObject,
     identity_service_metadata: &'a JsonObject,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hops: Option<u8>,
+    hops: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<RouteOut>,
     #[serde(with = "millis", skip_serializing_if = "Option::is_none")]
@@ -95,7 +95,7 @@ struct PeerIn {
     peer_metadata: JsonObject,
     #[serde(default)]
     identity_service_metadata: JsonObject,
-    hops: Option<u8>,
+    hops: Option<u16>,
     route: Option<RouteIn>,
     #[serde(default, with = "millis")]
     last_seen_ms: Option<Duration>,

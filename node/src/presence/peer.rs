@@ -38,7 +38,7 @@ pub struct Peer {
     /// What an identity service that this node trusts says about it; empty unless verified.
     pub identity_service_metadata: JsonObject,
     /// Hops on the route to it: 0 to itself, 1 for a neighbour; `None` without a route.
-    pub hops: Option<u8>,
+    pub hops: Option<u16>,
     /// The way to it; `None` for this node and without a route.
     pub route: Option<Route>,
     /// How long ago it was last known to be reachable, by this node's clock. JSON: `lastSeenMs`.

@@ -9,7 +9,7 @@ fn a_line_of_five_becomes_one_graph_with_the_right_hops() {
     for number in 0..5 {
         for (peer, hops) in world.hops(number) {
             let other = (0..5).find(|n| key(*n) == peer).unwrap();
-            assert_eq!(hops, Some(other.abs_diff(number) as u8));
+            assert_eq!(hops, Some(other.abs_diff(number) as u16));
         }
     }
     let now = world.now;

@@ -293,7 +293,7 @@ impl World {
     }
 
     /// The hops at which `number` sees each other node.
-    pub(super) fn hops(&mut self, number: usize) -> BTreeMap<PeerKey, Option<u8>> {
+    pub(super) fn hops(&mut self, number: usize) -> BTreeMap<PeerKey, Option<u16>> {
         let now = self.now;
         let graph = self.node(number).graph(now);
         graph.remote.iter().map(|peer| (peer.key, peer.route.map(|route| route.hops))).collect()
