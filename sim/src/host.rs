@@ -11,6 +11,7 @@ use hedgerow_core::presence::Change;
 use hedgerow_core::time::{Duration, Instant};
 
 use crate::air::CableId;
+use crate::ledger::Account;
 use crate::tally::{Sent, Tally};
 
 /// What runs on a node: gets its events, uses its Bus.
@@ -103,6 +104,8 @@ pub struct Host {
     pub(crate) up: BTreeMap<LinkId, PeerKey>,
     pub(crate) view: View,
     pub(crate) app: Option<Box<dyn App>>,
+    /// What the node allocates.
+    pub(crate) account: Account,
 }
 
 impl Host {
@@ -128,6 +131,7 @@ impl Host {
             up: BTreeMap::new(),
             view: View::default(),
             app: None,
+            account: Account::open(),
         }
     }
 
@@ -187,6 +191,25 @@ impl Host {
     /// Links whose handshake this node has done, and with whom.
     pub fn links_up(&self) -> impl Iterator<Item = (LinkId, PeerKey)> + '_ {
         self.up.iter().map(|(link, peer)| (*link, *peer))
+    }
+
+    /// What the node has allocated and not given back, in bytes; its application's share included,
+    /// unless that enters another account.
+    #[must_use]
+    pub fn memory(&self) -> i64 {
+        self.account.bytes()
+    }
+
+    /// Runs the node, on its own clock and its own account of memory.
+    pub(crate) fn run_node<R>(
+        &mut self,
+        now: Instant,
+        call: impl FnOnce(Instant, &mut Node) -> R,
+    ) -> Option<R> {
+        let now = self.clock(now);
+        let node = self.node.as_deref_mut()?;
+        let _its_own = self.account.enter();
+        Some(call(now, node))
     }
 
     /// How large the node's graph is.

@@ -31,7 +31,10 @@
 //! | `air/way` | a netem pipe made reliable and in order: loss becomes delay |
 //! | [`tally`] | bytes at the core's output by class: handshake, keepalive, control, data |
 //! | [`log`] | the last 50 events and a hash of all |
-//! | [`topology`] | line, ring, grid, tree, random |
+//! | [`topology`] | line, ring, grid, tree, random places |
+//! | [`walk`] | people who walk about with radios |
+//! | [`ledger`] | memory to the byte, an account for each node: [`host::Host::memory`] |
+//! | [`swift`] | for big worlds: quick seals, remembered signatures ([`Plan::swift`]) |
 //! | [`chance`] | the one seed, forked by purpose |
 //!
 //! A fault is a call on `World` between two steps: run until its time, call, run on. What a
@@ -41,12 +44,15 @@
 pub mod air;
 pub mod chance;
 pub mod host;
+pub mod ledger;
 pub mod log;
 pub mod medium;
 pub mod plan;
 mod queue;
+pub mod swift;
 pub mod tally;
 pub mod topology;
+pub mod walk;
 pub mod world;
 
 pub use medium::Medium;

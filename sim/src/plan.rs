@@ -7,6 +7,7 @@ use hedgerow_core::crypto::aead::{AeadProvider, Portable};
 use hedgerow_core::time::Duration;
 
 use crate::medium::Medium;
+use crate::swift::{QuickSeals, Remembered};
 
 /// What a world is made of; all else follows from it.
 #[derive(Clone)]
@@ -40,5 +41,12 @@ impl Plan {
             config: NodeConfig::default(),
             aead: Arc::new(Portable),
         }
+    }
+
+    /// The same with quick seals and remembered signatures: for worlds too big for the real ones.
+    #[must_use]
+    pub fn swift(self) -> Self {
+        let (aead, verifier) = (Arc::new(QuickSeals), Arc::new(Remembered::default()));
+        Self { aead, verifier, ..self }
     }
 }

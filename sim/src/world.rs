@@ -193,8 +193,7 @@ impl World {
         if host.state != State::On {
             return None;
         }
-        let now = host.clock(self.now);
-        let result = call(now, host.node.as_deref_mut()?);
+        let result = host.run_node(self.now, call)?;
         self.turn_soon(node);
         Some(result)
     }
@@ -211,10 +210,9 @@ impl World {
             }
             State::On => {}
         }
-        let now = host.clock(self.now);
-        if let Some(node) = &mut host.node {
+        host.run_node(self.now, |now, node| {
             node.handle_input(now, Input::Transport { transport, event });
-        }
+        });
         self.turn_soon(node);
     }
 

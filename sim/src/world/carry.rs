@@ -156,7 +156,10 @@ impl World {
             Piece::Bytes(bytes) => {
                 let what = What::Received(id, bytes.len(), digest(&bytes));
                 self.log.note(self.now, Some(end.node), what);
+                // What a driver reads into is the node's.
+                let its_own = self.hosts[end.node].account.enter();
                 let data = BytesMut::from(&bytes[..]);
+                drop(its_own);
                 self.tell(end.node, medium, TransportEvent::Received { link, data });
             }
             Piece::End => {

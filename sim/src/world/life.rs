@@ -46,10 +46,12 @@ impl World {
             aead: self.plan.aead.clone(),
         };
         let config = NodeConfig { device_name: format!("node {node}"), ..self.plan.config.clone() };
+        let its_own = host.account.enter();
         let mut core = Box::new(Node::new(now, local, config, Box::new(chance)));
         for (number, medium) in (0..).zip(&self.plan.media) {
             core.add_transport(TransportId(number), medium.profile.clone());
         }
+        drop(its_own);
         host.node = Some(core);
         let (runs, epoch) = (host.runs, host.epoch);
         self.say(Some(node), format!("starts: run {runs}, epoch {epoch}"));
@@ -130,12 +132,10 @@ impl World {
             // A clock that would fall behind the world's stays with it.
             host.ahead = host.ahead.saturating_sub(self.now.since(host.slept_at));
         }
-        let now = host.clock(self.now);
-        let held = std::mem::take(&mut host.held);
-        if let Some(core) = &mut host.node {
-            for (transport, event) in held {
+        for (transport, event) in std::mem::take(&mut host.held) {
+            host.run_node(self.now, |now, core| {
                 core.handle_input(now, Input::Transport { transport, event });
-            }
+            });
         }
         self.arm_ways_of(node);
         for medium in 0..=u8::MAX {

@@ -70,7 +70,10 @@ impl World {
     /// One round; whether anything moved.
     fn carry_out(&mut self, node: usize) -> bool {
         let mut progress = self.pump(node);
-        while let Some(output) = self.hosts[node].node.as_deref_mut().and_then(Node::poll_output) {
+        let now = self.now;
+        while let Some(output) =
+            self.hosts[node].run_node(now, |_, core| core.poll_output()).flatten()
+        {
             progress = true;
             match output {
                 Output::Command(transport, command) => self.obey(node, transport.0, command),
@@ -78,10 +81,11 @@ impl World {
             }
         }
         let host = &mut self.hosts[node];
-        let now = host.clock(self.now);
-        if let (Some(app), Some(node)) = (&mut host.app, host.node.as_deref_mut()) {
-            progress |= app.settle(now, node);
+        let mut app = host.app.take();
+        if let Some(app) = &mut app {
+            progress |= host.run_node(now, |now, core| app.settle(now, core)).unwrap_or(false);
         }
+        host.app = app;
         progress
     }
 
@@ -107,7 +111,9 @@ impl World {
                     }
                     None => break,
                 }
+                let its_own = host.account.enter();
                 let Some(bytes) = core.poll_transmit(now, *link) else { break };
+                drop(its_own);
                 progress = true;
                 let tally = host.tallies.get_mut(link).expect("every link has a tally");
                 host.sent = host.sent.plus(&tally.count(&bytes));
@@ -151,10 +157,11 @@ impl World {
         }
         let host = &mut self.hosts[node];
         host.on_event(now, &event);
-        let clock = host.clock(now);
-        if let (Some(app), Some(core)) = (&mut host.app, host.node.as_deref_mut()) {
-            app.on_event(clock, core, event);
+        let mut app = host.app.take();
+        if let Some(app) = &mut app {
+            host.run_node(now, |now, core| app.on_event(now, core, event));
         }
+        host.app = app;
     }
 
     /// What the node and its application want, on the world's clock.
@@ -194,11 +201,7 @@ impl World {
             return;
         }
         self.log.note(self.now, Some(node), What::Timeout);
-        let host = &mut self.hosts[node];
-        let now = host.clock(self.now);
-        if let Some(core) = &mut host.node {
-            core.handle_input(now, Input::Timeout);
-        }
+        self.hosts[node].run_node(self.now, |now, core| core.handle_input(now, Input::Timeout));
         self.turn(node);
         let is_due_again = self.hosts[node].timer.is_some_and(|next| next <= self.now);
         let host = &mut self.hosts[node];
