@@ -22,6 +22,10 @@ pub struct NodeConfig {
     pub abilities: Abilities,
     /// The metadata body: serialised JSON that the host has checked; empty for none.
     pub metadata: Bytes,
+    /// Whether the boot epoch is above that of every earlier run of this key: the host keeps it, or
+    /// the key is new. Else the node asks its first neighbours what it signed before, and publishes
+    /// nothing until they had time to answer.
+    pub epoch_is_kept: bool,
     /// How long an unreachable peer stays in the graph.
     pub unreachable_grace: Duration,
     /// The Bus.
@@ -36,6 +40,7 @@ impl Default for NodeConfig {
             sdk_version: String::from(env!("CARGO_PKG_VERSION")),
             abilities: Abilities(0),
             metadata: Bytes::new(),
+            epoch_is_kept: true,
             unreachable_grace: UNREACHABLE_GRACE,
             bus: BusConfig::default(),
         }

@@ -150,10 +150,40 @@ pub const EDGES_MAX: usize = 64;
 /// An adjacency older than this says nothing any more: a departed peer's last word must not
 /// keep it alive.
 pub const ADJACENCY_LIFETIME: Duration = Duration::from_secs(4 * 3_600);
-/// An owner signs its adjacency again at this age: two thirds of its lifetime.
+/// An owner signs its adjacency again at this age at the latest: two thirds of its lifetime.
 pub const ADJACENCY_REFRESH: Duration = Duration::from_secs(4 * 3_600 * 2 / 3);
+/// It does so up to this much sooner, by chance: a mesh that started at once would else sign all
+/// its adjacencies again at once.
+pub const ADJACENCY_REFRESH_SPREAD: Duration = Duration::from_secs(20 * 60);
 /// Link changes within this time make one new adjacency.
 pub const ADJACENCY_COALESCE: Duration = Duration::from_millis(20);
+/// The wait between the first two signings of a statement after quiet; doubles with each further
+/// one, so that what comes in a burst is told soon and in a few.
+pub const SIGN_WAIT_MIN: Duration = Duration::from_millis(20);
+/// The longest wait between two signings of a statement while changes keep coming: the whole mesh
+/// passes on each one.
+pub const SIGN_WAIT_MAX: Duration = Duration::from_secs(1);
+/// After so long without a signing the next ones are prompt again. Longer than the doubling waits
+/// take, so that bursts with pauses make no more than one a second either.
+pub const SIGN_QUIET: Duration = Duration::from_secs(10);
+/// One break of a link is forgiven after so long without another: what breaks less than twice a
+/// minute is no flapper.
+pub const FLAP_FORGIVE: Duration = Duration::from_secs(30);
+/// How long a link must stand before it is told, the second time it comes back; doubles each time.
+pub const FLAP_HOLD_MIN: Duration = Duration::from_secs(1);
+/// Breaks of one link that count: the wait grows to 16 s, as long as a silent link takes to be
+/// found dead, so that nobody waits longer for a peer than it takes to miss one.
+pub const FLAP_BREAKS_MAX: u32 = 6;
+/// Restarts of a peer within half a minute each that are not held against its links.
+pub const FLAP_RESTARTS_FREE: u32 = 3;
+/// Links, by peer and medium, whose breaks are remembered, beyond those that stand.
+pub const FLAP_RECORDS_MAX: usize = 4 * EDGES_MAX;
+/// The largest boot epoch that a node steps above: four thousand million restarts are left. A
+/// larger one was signed by somebody who has its key, and no step gets above him for good.
+pub const BOOT_EPOCH_MAX: u64 = u64::MAX - (1 << 32);
+/// How long a node that does not know its epoch waits for its first neighbours to tell, before it
+/// publishes: some round trips of the slowest link.
+pub const EPOCH_ASK: Duration = Duration::from_secs(2);
 /// A peer that cannot be reached leaves the graph after this grace: longer than a reconnect.
 pub const UNREACHABLE_GRACE: Duration = Duration::from_secs(3);
 /// A peer that cannot be reached is forgotten after this: its adverts, never its floor.

@@ -127,7 +127,7 @@ impl Node {
         let mut node = Self {
             dialer: Dialer::new(local.address(), local.network.clone()),
             churns: BTreeMap::new(),
-            own: Own::new(now, local.epoch, profile),
+            own: Own::new(now, local.epoch, config.epoch_is_kept, profile),
             database: Database::new(local.network.clone(), own_key)
                 .with_verifier(local.verifier.clone()),
             presence: Presence::new(own_key, config.unreachable_grace),

@@ -70,11 +70,7 @@ impl LinkCost {
 
     /// The cost now; one in doubt costs more than any way around it.
     pub(crate) fn told(&self, in_doubt: bool) -> Cost {
-        if !in_doubt {
-            return self.told;
-        }
-        let detour = u64::try_from(DETOUR.as_micros()).unwrap_or(u64::MAX);
-        Cost::from_microseconds(self.told.value().saturating_add(detour))
+        if in_doubt { self.told.in_doubt() } else { self.told }
     }
 
     /// Bytes a second that the medium promises.
@@ -85,6 +81,23 @@ impl LinkCost {
     /// The least of the last round trips.
     pub(crate) fn rtt_min(&self) -> Option<Duration> {
         self.rtts.least()
+    }
+}
+
+impl Cost {
+    /// The same while the link is in doubt.
+    pub(crate) fn in_doubt(self) -> Self {
+        if self.is_in_doubt() {
+            return self;
+        }
+        let detour = u64::try_from(DETOUR.as_micros()).unwrap_or(u64::MAX);
+        Self::from_microseconds(self.value().saturating_add(detour))
+    }
+
+    /// Whether this is the cost of a link in doubt. One that is so slow by nature is as well
+    /// avoided.
+    pub(crate) fn is_in_doubt(self) -> bool {
+        u128::from(self.value()) >= DETOUR.as_micros()
     }
 }
 
@@ -231,6 +244,7 @@ mod tests {
     #[test]
     fn a_link_in_doubt_costs_more_than_any_way_around_it_and_keeps_its_own_cost() {
         let cost = LinkCost::new(PROMISE);
+        assert!(cost.told(true).is_in_doubt() && !cost.told(false).is_in_doubt());
         assert!(cost.told(true).value() >= 60_005_000);
         let slow = LinkCost::new(LinkEstimate { rate_bytes_per_s: 0, delay: Duration::MAX });
         assert_eq!((slow.told(false), slow.told(true)), (Cost(u8::MAX), Cost(u8::MAX)));

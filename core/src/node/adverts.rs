@@ -41,7 +41,7 @@ impl Node {
             }
             Offer::Mine { epoch, sequence, hash, instance } => {
                 let version = (epoch, sequence, hash);
-                let heard = self.own.on_heard(now, &self.local, version, Some(instance));
+                let heard = self.own.on_heard(now, &self.local, version, instance);
                 self.on_heard(heard);
             }
             Offer::Refused(refusal) => self.on_refused(now, from, refusal),
@@ -65,7 +65,10 @@ impl Node {
         match heard {
             Heard::Nothing => {}
             Heard::Stepped { epoch } => self.outputs.epoch_stepped(epoch),
-            Heard::DuplicateKey { instance } => {
+            Heard::DuplicateKey { instance, epoch } => {
+                if let Some(epoch) = epoch {
+                    self.outputs.epoch_stepped(epoch);
+                }
                 self.outputs.event(Event::DuplicateKey { instance });
             }
         }

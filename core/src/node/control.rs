@@ -1,7 +1,5 @@
 //! Control messages: to whom each goes.
 
-use alloc::vec::Vec;
-
 use super::Node;
 use super::neighbour::Neighbour;
 use crate::id::{LinkId, PeerKey};
@@ -18,7 +16,7 @@ impl Node {
                 let mine = sync.on_ranges(now, &self.database, own, &peer.hash, &ranges);
                 // A stamp proves nothing; the signed advert behind it does.
                 if mine.iter().any(|stamp| self.own.is_below(stamp)) {
-                    self.tell(peer.key, &Control::Want(Want { owner: own, which: Vec::new() }));
+                    self.tell(peer.key, &Control::Want(Want::all_of(own)));
                 }
             }
             Control::Advert(copy) => self.on_advert(now, peer.key, copy),

@@ -6,7 +6,7 @@ use crate::event::Event;
 use crate::id::LinkId;
 use crate::link::{Established, LinkState};
 use crate::time::{Duration, Instant};
-use crate::wire::control::CloseCode;
+use crate::wire::control::{CloseCode, Control, Want};
 
 impl Node {
     pub(super) fn on_established(&mut self, now: Instant, link: LinkId, established: Established) {
@@ -67,6 +67,10 @@ impl Node {
         }
         self.rank_links(key);
         self.stale.links(now);
+        self.own.on_run(now, address, instance);
+        if self.own.on_neighbour(now) {
+            self.tell(key, &Control::Want(Want::all_of(self.local.address())));
+        }
     }
     /// There is no slot for a newcomer.
     fn turn_away(&mut self, now: Instant, link: LinkId, retry_after: Duration) {

@@ -112,10 +112,8 @@ impl Node {
     /// whether its peer may be dialled somewhere else.
     fn on_cost(&mut self, now: Instant, link: LinkId) {
         let Some(entry) = self.links.get(&link) else { return };
-        let suspect = entry.is_suspect();
-        if let Some(peer) = entry.peer {
-            self.dialer.handle_doubt(now, link.transport, link, suspect);
-            self.rank_links(peer.key);
+        if entry.peer.is_some() {
+            self.dialer.handle_doubt(now, link.transport, link, entry.is_suspect());
             self.stale.links(now);
         }
     }
@@ -126,16 +124,6 @@ impl Node {
             .iter()
             .filter(move |(_, entry)| entry.peer.is_some_and(|peer| peer.key == key))
             .map(|(link, entry)| (*link, entry))
-    }
-
-    /// Puts the cheapest link of a peer first; of equal ones the newest, which was proven last.
-    pub(super) fn rank_links(&mut self, key: PeerKey) {
-        let Some(neighbour) = self.neighbours.get_mut(&key) else { return };
-        let links = &self.links;
-        neighbour.links.sort_by_key(|link| {
-            let entry = links.get(link);
-            entry.map(|entry| (entry.cost(), Reverse(entry.since)))
-        });
     }
 
     pub(super) fn close(

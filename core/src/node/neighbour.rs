@@ -1,10 +1,11 @@
 //! The table of neighbours: peers with at least one link up.
 
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
-use super::Seldom;
+use super::{Node, Seldom};
 use crate::advert::Sync;
-use crate::id::{Instance, LinkId};
+use crate::id::{Instance, LinkId, PeerKey};
 use crate::io::{ConnectionType, Endpoint};
 use crate::link::{Link, LinkCost, LinkState};
 use crate::route::RelayQueue;
@@ -58,6 +59,28 @@ impl Neighbour {
     }
 }
 
+impl Node {
+    /// Puts the cheapest link of a peer first; of equal ones the newest, which was proven last. One
+    /// that broke several times lately comes after those that did not, as long as others are not
+    /// told of it either.
+    pub(super) fn rank_links(&mut self, key: PeerKey) {
+        let Some(neighbour) = self.neighbours.get_mut(&key) else { return };
+        let (links, own, address) = (&self.links, &self.own, key.address());
+        neighbour.links.sort_by_cached_key(|link| {
+            let entry = links.get(link)?;
+            let shaky = !own.is_steady(address, &entry.kind);
+            Some((entry.is_suspect(), shaky, entry.cost(), Reverse(entry.since)))
+        });
+    }
+
+    /// Ranks the links of every neighbour that has several.
+    pub(super) fn rank_all_links(&mut self) {
+        let several = self.neighbours.iter().filter(|(_, neighbour)| neighbour.links.len() > 1);
+        let several: Vec<PeerKey> = several.map(|(key, _)| *key).collect();
+        several.into_iter().for_each(|key| self.rank_links(key));
+    }
+}
+
 /// One link and what the node keeps beside it.
 #[derive(Debug)]
 pub(super) struct LinkEntry {
@@ -77,7 +100,7 @@ pub(super) struct LinkEntry {
 /// Who is at the other end of a link.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LinkPeer {
-    pub(super) key: crate::id::PeerKey,
+    pub(super) key: PeerKey,
     pub(super) address: crate::id::Address,
     pub(super) instance: Instance,
     pub(super) hash: [u8; 32],

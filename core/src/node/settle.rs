@@ -92,7 +92,8 @@ impl Node {
 
     /// Signs what this node has to say and marks it for every neighbour.
     fn publish(&mut self, now: Instant) {
-        if core::mem::take(&mut self.stale.links) {
+        let relinked = core::mem::take(&mut self.stale.links);
+        if relinked {
             let edges: Vec<_> = self.local_edges().map(|edge| edge.claim()).collect();
             self.own.set_edges(now, edges);
         }
@@ -100,6 +101,11 @@ impl Node {
             for neighbour in self.neighbours.values_mut() {
                 neighbour.sync.mark(id, false);
             }
+        }
+        let steadied = self.own.take_steadied();
+        if relinked || steadied {
+            self.rank_all_links();
+            self.stale.routes.on_own_change(now);
         }
     }
 

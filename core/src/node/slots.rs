@@ -131,7 +131,8 @@ impl Node {
             })
             .collect();
         let edges = self.table.edges(&self.database);
-        let edges = edges.iter().map(|e| FarEdge { a: e.a, b: e.b, kind: &e.kind, cost: e.cost.value() });
+        let edges =
+            edges.iter().map(|e| FarEdge { a: e.a, b: e.b, kind: &e.kind, cost: e.cost.value() });
         let mut redundant = slots::redundant(self.local.peer_key(), edges, &links);
         redundant.retain(|redundant| redundant.link.transport == transport);
         redundant

@@ -118,6 +118,14 @@ pub struct Want {
     pub which: Vec<AdvertName>,
 }
 
+impl Want {
+    /// All adverts of an owner.
+    #[must_use]
+    pub fn all_of(owner: Address) -> Self {
+        Self { owner, which: Vec::new() }
+    }
+}
+
 /// One of an owner's adverts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AdvertName {
