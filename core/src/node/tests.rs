@@ -5,6 +5,8 @@ mod crowd;
 mod departures;
 mod dials;
 mod doubt;
+mod evil;
+mod hostile_adverts;
 mod idle;
 mod messages;
 mod metadata;
@@ -37,7 +39,9 @@ use crate::io::{
     LinkUp, Sighting,
 };
 use crate::limits::UNREACHABLE_GRACE;
-use crate::link::{LinkEnd, LinkState};
+use crate::link::{LinkEnd, LinkState, Source};
 use crate::network::Network;
 use crate::presence::{Change, Metadata};
+use crate::wire::advert::Edge;
+use evil::{EVIL, Evil};
 use world::*;

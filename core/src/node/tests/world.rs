@@ -25,6 +25,8 @@ pub(super) struct World {
     pub(super) mute: Vec<LinkId>,
     pub(super) held: Vec<Flying>,
     pub(super) dead: Vec<String>,
+    /// Peers that are no nodes.
+    pub(super) evils: Vec<Evil>,
     /// A node whose process is stopped; what is for it waits in its system.
     pub(super) stopped: Option<(usize, Node)>,
 }
@@ -73,6 +75,7 @@ impl World {
             mute: Vec::new(),
             held: Vec::new(),
             dead: Vec::new(),
+            evils: Vec::new(),
             stopped: None,
         };
         for number in 0..nodes {
@@ -125,7 +128,7 @@ impl World {
 
     pub(super) fn input(&mut self, number: usize, event: TransportEvent) {
         let now = self.now;
-        if let Some(node) = &mut self.nodes[number] {
+        if let Some(Some(node)) = self.nodes.get_mut(number) {
             node.handle_input(now, Input::Transport { transport: WIRE, event });
         }
     }
@@ -144,7 +147,9 @@ impl World {
 
     pub(super) fn carry_out(&mut self, number: usize) -> bool {
         let mut progress = false;
-        let links: Vec<_> = self.wires.keys().filter(|end| end.0 == number).copied().collect();
+        let own = self.wires.iter().filter(|(end, _)| end.0 == number);
+        let links: Vec<_> = own.filter(|(_, other)| !self.is_blocked(other)).collect();
+        let links: Vec<_> = links.into_iter().map(|(end, _)| *end).collect();
         for end in links {
             let now = self.now;
             while let Some(bytes) =
@@ -181,6 +186,8 @@ impl World {
 
     pub(super) fn land(&mut self, flying: Flying) {
         match flying {
+            Flying::Bytes { to, bytes, .. } if to.0 >= EVIL => self.land_evil(to, &bytes),
+            Flying::Down(end) if end.0 >= EVIL => self.lose_evil(end),
             Flying::Bytes { from, to: (number, link), bytes } => {
                 let silent = self.silent.contains(&(from.min(number), from.max(number)));
                 if self.mute.contains(&link) || self.is_stopped(number) {
@@ -259,7 +266,9 @@ impl World {
     pub(super) fn run_until(&mut self, end: Instant, done: impl Fn(&mut Self) -> bool) -> bool {
         loop {
             let mut steps = 0;
-            while (0..self.nodes.len()).filter(|n| self.carry_out(*n)).count() > 0 {
+            while (0..self.nodes.len()).filter(|n| self.carry_out(*n)).count() > 0
+                || self.carry_out_evil()
+            {
                 steps += 1;
                 assert!(steps < 10_000, "the nodes do not come to rest");
             }
@@ -267,7 +276,9 @@ impl World {
                 return true;
             }
             let timeouts = self.nodes.iter().flatten().map(Node::next_timeout).map(Option::unwrap);
-            let next = timeouts.chain(self.flight.iter().map(|(at, _)| *at)).min().unwrap();
+            let evils = self.evils.iter().filter_map(|evil| evil.link.next_timeout());
+            let flying = self.flight.iter().map(|(at, _)| *at);
+            let next = timeouts.chain(flying).chain(evils).min().unwrap();
             if next > end {
                 self.now = end;
                 return false;
@@ -280,6 +291,7 @@ impl World {
             for (_, flying) in landing {
                 self.land(flying);
             }
+            self.evils.iter_mut().for_each(|evil| evil.link.handle_timeout(now));
             for node in self.nodes.iter_mut().flatten() {
                 if node.next_timeout().is_some_and(|at| at <= now) {
                     node.handle_input(now, Input::Timeout);
