@@ -1,5 +1,8 @@
 //! How often something may be done.
 
+use alloc::collections::BTreeMap;
+
+use crate::id::PeerKey;
 use crate::time::{Duration, Instant};
 
 /// So many in a second, and as many at once.
@@ -27,5 +30,35 @@ impl Allowance {
     /// When it may be done again; `None` for now.
     pub(crate) fn opens_at(&self) -> Option<Instant> {
         (self.left == 0).then(|| self.refilled + Duration::from_secs(1))
+    }
+}
+
+/// So many in a second for all neighbours together, and some that each has for itself before those:
+/// what one who floods cannot take from the others.
+#[derive(Debug)]
+pub(crate) struct Shares {
+    own: u32,
+    common: u32,
+    second: Instant,
+    spent: u32,
+    spent_by: BTreeMap<PeerKey, u32>,
+}
+
+impl Shares {
+    pub(crate) fn new(own: u32, common: u32) -> Self {
+        Self { own, common, second: Instant::EPOCH, spent: 0, spent_by: BTreeMap::new() }
+    }
+
+    pub(crate) fn take(&mut self, now: Instant, neighbour: PeerKey) -> bool {
+        if now.since(self.second) >= Duration::from_secs(1) {
+            (self.second, self.spent) = (now, 0);
+            self.spent_by.clear();
+        }
+        let own = self.spent_by.entry(neighbour).or_default();
+        let (count, limit) =
+            if *own < self.own { (own, self.own) } else { (&mut self.spent, self.common) };
+        let may = *count < limit;
+        *count += u32::from(may);
+        may
     }
 }

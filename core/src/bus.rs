@@ -47,18 +47,21 @@ pub use event::{
 };
 pub use reason::{FailReason, Outcome, PingFailure, RejectReason, SessionEnd, StreamEnd};
 
+use greet::Received;
 use peer::Peer;
 use reason::CloseReason;
 use session::{Arrival, Verdict};
 use shared::Shared;
 
-use crate::allowance::Allowance;
+use crate::allowance::{Allowance, Shares};
 use crate::crypto::aead::Tag;
 use crate::crypto::hash::{self, Domain};
 use crate::entropy::Entropy;
 use crate::id::{Address, Instance, LinkId, PeerKey};
 use crate::io::Lane;
-use crate::limits::{PEERS_MAX, SESSION_ANSWERS_PER_S, SESSION_HINTS_PER_S};
+use crate::limits::{
+    PEERS_MAX, SESSION_ANSWERS_OWN_PER_S, SESSION_ANSWERS_PER_S, SESSION_HINTS_PER_S,
+};
 use crate::time::Instant;
 use crate::wire::routing::{DataKind, RoutingHeader};
 
@@ -77,7 +80,7 @@ pub struct Bus {
     timers: BTreeSet<(Instant, PeerKey)>,
     /// Answers and hints that wait for their link.
     replies: VecDeque<(PeerKey, DataFrame)>,
-    answers_allowed: Allowance,
+    answers_allowed: Shares,
     hints_allowed: Allowance,
     denied: BTreeSet<PeerKey>,
     closed: bool,
@@ -95,7 +98,7 @@ impl Bus {
             turns: BTreeMap::new(),
             timers: BTreeSet::new(),
             replies: VecDeque::new(),
-            answers_allowed: Allowance::new(SESSION_ANSWERS_PER_S),
+            answers_allowed: Shares::new(SESSION_ANSWERS_OWN_PER_S, SESSION_ANSWERS_PER_S),
             hints_allowed: Allowance::new(SESSION_HINTS_PER_S),
             denied: BTreeSet::new(),
             closed: false,
@@ -192,23 +195,26 @@ impl Bus {
         self.end_session(now, peer, Some(CloseReason::Denied), SessionEnd::ClosedByLocal);
     }
 
-    /// A data frame for this node.
+    /// A data frame for this node, that came in `from` a neighbour.
     pub fn handle_frame(
         &mut self,
         now: Instant,
         entropy: &mut dyn Entropy,
-        lane: Lane,
-        header: &RoutingHeader,
-        tag: &Tag,
-        payload: BytesMut,
+        from: PeerKey,
+        frame: DataFrame,
     ) {
+        let DataFrame { lane, header, tag, payload } = frame;
+        let (header, tag) = (&header, &tag);
         if self.closed || lane == Lane::Control {
             self.cx.counters.frames_other_kind += 1;
             return;
         }
         match header.kind {
             DataKind::Packet => self.handle_packet(now, lane, header, tag, payload),
-            DataKind::Handshake => self.handle_handshake(now, entropy, header, tag, &payload),
+            DataKind::Handshake => {
+                let call = Received { from, header, tag, payload: &payload };
+                self.handle_handshake(now, entropy, &call);
+            }
             DataKind::UnknownSession => self.handle_hint(now, header),
             DataKind::TooBig => self.handle_too_big(now, lane, header, tag, &payload),
             DataKind::TraceAsk | DataKind::TraceTell | DataKind::Unknown(_) => {

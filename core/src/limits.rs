@@ -273,9 +273,12 @@ pub const SESSION_ANSWER_KEPT: Duration = Duration::from_secs(15);
 /// Answered, unproven session handshakes kept per peer: a replayed first message must not push
 /// out the true one at once.
 pub const SESSION_ANSWERS_MAX: usize = 4;
-/// First handshake messages that a node answers in a second: each costs about 0.6 ms, so a
-/// flood of them takes at most 4 % of one core.
+/// First handshake messages that a node answers in a second for all neighbours together: each
+/// costs about 0.6 ms, so a flood of them takes at most 4 % of one core.
 pub const SESSION_ANSWERS_PER_S: u32 = 64;
+/// First handshake messages a second that each neighbour may bring before those for all: what one
+/// who floods cannot take from the others. 0.5 % of one core for each that does.
+pub const SESSION_ANSWERS_OWN_PER_S: u32 = 8;
 /// "Unknown session" hints that a node sends in a second: they are unauthenticated.
 pub const SESSION_HINTS_PER_S: u32 = 16;
 /// Small frames (answers and hints) that wait for a link, for all peers together.

@@ -1,5 +1,7 @@
 //! How two peers come to share keys: initiations, answers, proofs and hints (protocol 8.2).
 
+use alloc::vec::Vec;
+
 use bytes::BytesMut;
 
 use super::Bus;
@@ -23,6 +25,15 @@ use crate::wire::routing::{DataKind, RoutingHeader};
 const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 /// The lower key's initiation is given so many tries before the other one is answered too.
 const GLARE_TRIES: u32 = 3;
+
+/// A handshake message as it came in.
+pub(super) struct Received<'a> {
+    /// The neighbour that brought it: its maker, or a relay.
+    pub(super) from: PeerKey,
+    pub(super) header: &'a RoutingHeader,
+    pub(super) tag: &'a Tag,
+    pub(super) payload: &'a [u8],
+}
 
 impl Bus {
     pub(super) fn header(
@@ -94,14 +105,12 @@ impl Bus {
         &mut self,
         now: Instant,
         entropy: &mut dyn Entropy,
-        header: &RoutingHeader,
-        tag: &Tag,
-        payload: &[u8],
+        message: &Received<'_>,
     ) {
-        let taken = if header.session == 0 {
-            self.handle_call(now, entropy, header, tag, payload)
+        let taken = if message.header.session == 0 {
+            self.handle_call(now, entropy, message)
         } else {
-            self.handle_answer(now, header, tag, payload)
+            self.handle_answer(now, message.header, message.tag, message.payload)
         };
         if taken.is_none() {
             self.cx.counters.handshakes_refused += 1;
@@ -113,10 +122,9 @@ impl Bus {
         &mut self,
         now: Instant,
         entropy: &mut dyn Entropy,
-        header: &RoutingHeader,
-        tag: &Tag,
-        payload: &[u8],
+        message: &Received<'_>,
     ) -> Option<()> {
+        let Received { from, header, tag, payload } = *message;
         let known = self.addresses.get(&header.source).copied();
         if let Some(peer) = known.and_then(|key| self.peers.get_mut(&key)) {
             if peer.last_call == Some(*tag) {
@@ -130,7 +138,7 @@ impl Bus {
                 return Some(());
             }
         }
-        if !self.answers_allowed.take(now) {
+        if !self.answers_allowed.take(now, from) {
             self.cx.counters.handshakes_over_rate += 1;
             return None;
         }
@@ -330,13 +338,28 @@ impl Bus {
 
     fn reply(&mut self, to: PeerKey, kind: DataKind, session: u32, message: Message) {
         let path = self.peers.get(&to).and_then(|peer| peer.path);
-        if path.is_none() || self.replies.len() >= SESSION_REPLIES_MAX {
+        if path.is_none() {
             self.cx.counters.replies_dropped += 1;
             return;
+        }
+        if self.replies.len() >= SESSION_REPLIES_MAX {
+            self.drop_reply();
         }
         let header = self.header(kind, &to, path.as_ref(), session);
         let Message { payload, tag } = message;
         self.replies.push_back((to, DataFrame { lane: Lane::Realtime, header, tag, payload }));
+    }
+
+    /// Drops the oldest reply of the link that most wait for: whoever takes none makes room.
+    fn drop_reply(&mut self) {
+        let link = |peer: &PeerKey| self.peers.get(peer).and_then(|peer| peer.path).map(|p| p.link);
+        let links: Vec<Option<LinkId>> = self.replies.iter().map(|(peer, _)| link(peer)).collect();
+        let waiting = |link| links.iter().filter(|other| **other == link).count();
+        let oldest = (0..links.len()).rev().max_by_key(|at| links.get(*at).map(|l| waiting(*l)));
+        if let Some(at) = oldest {
+            self.replies.remove(at);
+            self.cx.counters.replies_dropped += 1;
+        }
     }
 
     pub(super) fn poll_reply(&mut self, link: LinkId) -> Option<DataFrame> {

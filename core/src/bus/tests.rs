@@ -283,8 +283,8 @@ impl Pair {
     }
 
     fn deliver(&mut self, to: usize, frame: DataFrame) {
-        let DataFrame { lane, header, tag, payload } = frame;
-        self.ends[to].handle_frame(self.now, &mut self.entropy, lane, &header, &tag, payload);
+        let from = self.keys[1 - to];
+        self.ends[to].handle_frame(self.now, &mut self.entropy, from, frame);
     }
 
     fn collect(&mut self) {

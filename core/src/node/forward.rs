@@ -16,14 +16,9 @@ impl Node {
             (DataKind::TraceAsk, 0) => self.counters.dropped_hop_limit += 1,
             (DataKind::TraceAsk, _) if here => self.on_trace_ask(now, link, &frame.header),
             (DataKind::TraceTell, _) if here => self.on_trace_tell(now, &frame),
-            _ if here => self.hand_up(now, frame),
+            _ if here => self.bus.handle_frame(now, &mut self.entropy, from, frame),
             _ => self.forward(now, from, frame),
         }
-    }
-
-    fn hand_up(&mut self, now: Instant, frame: DataFrame) {
-        let DataFrame { lane, header, tag, payload } = frame;
-        self.bus.handle_frame(now, &mut self.entropy, lane, &header, &tag, payload);
     }
 
     /// Hands a frame to the next hop: never back to where it came from, never past its hop

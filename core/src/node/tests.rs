@@ -7,6 +7,7 @@ mod dials;
 mod doubt;
 mod evil;
 mod hostile_adverts;
+mod hostile_calls;
 mod idle;
 mod messages;
 mod metadata;
