@@ -9,6 +9,7 @@ mod evil;
 mod hostile_adverts;
 mod hostile_calls;
 mod idle;
+mod limits;
 mod messages;
 mod metadata;
 mod overflow;
