@@ -14,3 +14,19 @@ pub(super) enum Control {
     Delivered(u64, u64),
     Rejected(u64, RejectReason),
 }
+
+impl Control {
+    /// Whether it is about a stream, whatever it says.
+    pub(super) fn is_of(self, stream: u64) -> bool {
+        match self {
+            Self::Rejected(..) => false,
+            Self::Open(number)
+            | Self::Accept(number)
+            | Self::Refuse(number, _)
+            | Self::Reset(number, _)
+            | Self::Finish(number)
+            | Self::Window(number)
+            | Self::Delivered(number, _) => number == stream,
+        }
+    }
+}

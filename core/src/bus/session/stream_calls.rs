@@ -288,6 +288,10 @@ impl Session {
             return;
         }
         let Some(stream) = self.streams.remove(&name) else { return };
+        if self.keys.is_none() {
+            // The peer has never heard of it; to tell of its end, the session would wait for keys.
+            self.lanes[at(name.0)].control.retain(|control| !control.is_of(name.1));
+        }
         cx.budget += stream.incoming.budgeted;
         cx.counters.unreliable_expired += self.lanes[at(name.0)].departures.forget(name.1);
         if let Some(id) = stream.id {

@@ -170,6 +170,22 @@ fn goodbye_goes_on_the_normal_lane_whatever_waited() {
 }
 
 #[test]
+fn a_stream_that_nobody_heard_of_leaves_no_session_behind() {
+    let mut pair = Pair::new(6);
+    pair.set_paths(None);
+    let gives_up = pair.open(0, Reliability::Reliable);
+    let taken_back = pair.open(0, Reliability::Unreliable);
+    let now = pair.now;
+    pair.ends[0].stream_finish(now, gives_up).unwrap();
+    pair.ends[0].stream_reset(now, taken_back, 1).unwrap();
+    pair.run(40 * SECOND);
+    assert_eq!(pair.closed(0, gives_up), Some(StreamEnd::TimedOut));
+    assert_eq!(pair.closed(0, taken_back), Some(StreamEnd::ClosedByLocal));
+    assert_eq!(pair.ends[0].sessions(), 0);
+    assert!(pair.ends[0].peers.is_empty());
+}
+
+#[test]
 fn a_session_that_is_closed_without_a_path_takes_no_room() {
     let mut pair = Pair::new(6);
     pair.send(0, "x");
