@@ -8,6 +8,7 @@ mod doubt;
 mod evil;
 mod hostile_adverts;
 mod hostile_calls;
+mod hostile_relays;
 mod idle;
 mod limits;
 mod messages;

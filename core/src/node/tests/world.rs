@@ -25,6 +25,8 @@ pub(super) struct World {
     pub(super) mute: Vec<LinkId>,
     pub(super) held: Vec<Flying>,
     pub(super) dead: Vec<String>,
+    /// Ends whose host does not pull them for now.
+    pub(super) paused: Vec<End>,
     /// Peers that are no nodes.
     pub(super) evils: Vec<Evil>,
     /// A node whose process is stopped; what is for it waits in its system.
@@ -75,6 +77,7 @@ impl World {
             mute: Vec::new(),
             held: Vec::new(),
             dead: Vec::new(),
+            paused: Vec::new(),
             evils: Vec::new(),
             stopped: None,
         };
@@ -147,7 +150,8 @@ impl World {
 
     pub(super) fn carry_out(&mut self, number: usize) -> bool {
         let mut progress = false;
-        let own = self.wires.iter().filter(|(end, _)| end.0 == number);
+        let own = self.wires.iter();
+        let own = own.filter(|(end, _)| end.0 == number && !self.paused.contains(end));
         let links: Vec<_> = own.filter(|(_, other)| !self.is_blocked(other)).collect();
         let links: Vec<_> = links.into_iter().map(|(end, _)| *end).collect();
         for end in links {
