@@ -304,6 +304,9 @@ pub const ACK_DELAY_MAX: Duration = Duration::from_millis(10);
 pub const UNRELIABLE_AGE_MAX: Duration = Duration::from_secs(5);
 /// Unfinished unreliable messages of one lane of a session.
 pub const UNRELIABLE_PARTIAL_MAX: usize = 64;
+/// A piece of an unfinished unreliable message counts for at least so many bytes, as keeping it takes
+/// about 100 beside its own: a true sender cuts none smaller but the last.
+pub const UNRELIABLE_PIECE_BYTES_MIN: usize = 256;
 /// Unreliable messages of one lane that wait to be sent: bounds what empty ones take.
 pub const UNRELIABLE_WAITING_MAX: usize = 4_096;
 /// Pings of a node that are under way, or whose outcome is unread: people and probes send a few.

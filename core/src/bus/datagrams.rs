@@ -6,7 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::frame;
 use super::incoming::unpinned;
-use crate::limits::{UNRELIABLE_AGE_MAX, UNRELIABLE_PARTIAL_MAX, UNRELIABLE_WAITING_MAX};
+use crate::limits::{
+    UNRELIABLE_AGE_MAX, UNRELIABLE_PARTIAL_MAX, UNRELIABLE_PIECE_BYTES_MIN, UNRELIABLE_WAITING_MAX,
+};
 use crate::time::{Duration, Instant};
 
 #[derive(Debug)]
@@ -133,14 +135,20 @@ struct Partial {
     total: usize,
     pieces: BTreeMap<usize, Bytes>,
     bytes: usize,
+    weight: usize,
     expires: Instant,
+}
+
+/// What a piece counts for while it waits: keeping it costs something, however small it is.
+fn weight(piece: &Bytes) -> usize {
+    piece.len().max(UNRELIABLE_PIECE_BYTES_MIN)
 }
 
 /// Unreliable messages of one lane under assembly.
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
     partial: BTreeMap<(u64, u64), Partial>,
-    bytes: usize,
+    weight: usize,
 }
 
 /// What a piece did.
@@ -178,6 +186,7 @@ impl Assembly {
             total,
             pieces: BTreeMap::new(),
             bytes: 0,
+            weight: 0,
             expires: now + UNRELIABLE_AGE_MAX,
         });
         let before = partial.pieces.range(..end).next_back();
@@ -186,7 +195,8 @@ impl Assembly {
             return Assembled::Malformed;
         }
         partial.bytes += bytes.len();
-        self.bytes += bytes.len();
+        partial.weight += weight(&bytes);
+        self.weight += weight(&bytes);
         let bytes = if bytes.len() < 1_024 { Bytes::copy_from_slice(&bytes) } else { bytes };
         partial.pieces.insert(offset, bytes);
         if partial.bytes == total {
@@ -197,7 +207,7 @@ impl Assembly {
 
     fn join(&mut self, name: (u64, u64)) -> Assembled {
         let Some(partial) = self.partial.remove(&name) else { return Assembled::Malformed };
-        self.bytes -= partial.bytes;
+        self.weight -= partial.weight;
         let mut whole = BytesMut::with_capacity(partial.total);
         partial.pieces.values().for_each(|piece| whole.extend_from_slice(piece));
         Assembled::Whole(whole.freeze())
@@ -206,7 +216,8 @@ impl Assembly {
     /// Two of the largest messages may be under assembly; older ones go first.
     fn make_room(&mut self, bytes_max: usize) -> u64 {
         let mut dropped = 0;
-        while self.partial.len() > UNRELIABLE_PARTIAL_MAX || self.bytes > 2 * bytes_max {
+        let weight_max = 2 * bytes_max.max(4 * UNRELIABLE_PIECE_BYTES_MIN);
+        while self.partial.len() > UNRELIABLE_PARTIAL_MAX || self.weight > weight_max {
             let oldest =
                 self.partial.iter().min_by_key(|(name, partial)| (partial.expires, **name));
             let Some(name) = oldest.map(|(name, _)| *name) else { break };
@@ -218,7 +229,7 @@ impl Assembly {
 
     fn drop_partial(&mut self, name: (u64, u64)) {
         if let Some(partial) = self.partial.remove(&name) {
-            self.bytes -= partial.bytes;
+            self.weight -= partial.weight;
         }
     }
 
@@ -226,7 +237,7 @@ impl Assembly {
     pub(super) fn expire(&mut self, now: Instant) -> u64 {
         let before = self.partial.len();
         self.partial.retain(|_, partial| partial.expires > now);
-        self.bytes = self.partial.values().map(|partial| partial.bytes).sum();
+        self.weight = self.partial.values().map(|partial| partial.weight).sum();
         (before - self.partial.len()) as u64
     }
 
@@ -264,7 +275,7 @@ mod tests {
             result = Some(assembly.receive(Instant::EPOCH, name, (total, offset), bytes, 4_000));
         }
         assert_eq!(result, Some(Assembled::Whole(message)));
-        assert_eq!(assembly.bytes, 0);
+        assert_eq!(assembly.weight, 0);
     }
 
     #[test]
@@ -288,11 +299,30 @@ mod tests {
                 Assembled::Waiting { dropped: now } => dropped += now,
                 other => panic!("{other:?}"),
             }
-            assert!(assembly.bytes <= 20_000);
+            assert!(assembly.weight <= 20_000);
         }
         assert_eq!(dropped, 990);
         assert_eq!(assembly.expire(Instant::EPOCH + UNRELIABLE_AGE_MAX), 10);
-        assert_eq!((assembly.bytes, assembly.deadline()), (0, None));
+        assert_eq!((assembly.weight, assembly.deadline()), (0, None));
+    }
+
+    #[test]
+    fn a_message_in_crumbs_takes_no_more_than_one_in_pieces() {
+        let (mut assembly, bytes_max) = (Assembly::default(), 128 * 1_024);
+        let (mut kept, mut most, mut dropped) = (0, 0, 0);
+        for crumb in 0..20_000 {
+            let name = (0, 1 + crumb % 8);
+            let place = (bytes_max as u64, 2 * crumb);
+            let piece = Bytes::from_static(b"x");
+            match assembly.receive(Instant::EPOCH, name, place, piece, bytes_max) {
+                Assembled::Waiting { dropped: now } => dropped += now,
+                other => panic!("{other:?}"),
+            }
+            kept = assembly.partial.values().map(|partial| partial.pieces.len()).sum();
+            most = most.max(kept);
+        }
+        assert_eq!(most, 2 * bytes_max / UNRELIABLE_PIECE_BYTES_MIN);
+        assert!(kept > 0 && dropped > 0, "and it is counted");
     }
 
     #[test]
