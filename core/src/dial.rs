@@ -287,6 +287,16 @@ impl Dialer {
     }
 }
 
+#[cfg(test)]
+impl Dialer {
+    /// Leaves a transport that many slots, whatever stands on it.
+    pub(crate) fn set_links_max(&mut self, transport: TransportId, links_max: usize) {
+        if let Some(entry) = self.transports.get_mut(&transport) {
+            entry.profile.links_max = links_max;
+        }
+    }
+}
+
 /// A time between half and one and a half of `mean`.
 pub(crate) fn jitter(entropy: &mut dyn Entropy, mean: Duration) -> Duration {
     let micros = u64::try_from(mean.min(DIAL_BACKOFF_MAX * 60).as_micros()).unwrap_or(u64::MAX);

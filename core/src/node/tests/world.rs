@@ -11,6 +11,8 @@ pub(super) type End = (usize, LinkId);
 /// Several nodes; every pair of `near` ones sees each other and can dial.
 pub(super) struct World {
     pub(super) profile: TransportProfile,
+    /// The hosts that links come in from, where they matter.
+    pub(super) hosts: BTreeMap<usize, String>,
     pub(super) now: Instant,
     pub(super) nodes: Vec<Option<Node>>,
     pub(super) epochs: Vec<u64>,
@@ -65,6 +67,7 @@ impl World {
     ) -> Self {
         let mut world = Self {
             profile,
+            hosts: BTreeMap::new(),
             now: Instant::from_millis(1_000),
             nodes: (0..nodes).map(|_| None).collect(),
             epochs: vec![0; nodes],
@@ -222,14 +225,19 @@ impl World {
                 });
                 self.wires.insert(ends[0], ends[1]);
                 self.wires.insert(ends[1], ends[0]);
-                for (end, origin) in
-                    [(ends[0], LinkOrigin::Dialled(dial)), (ends[1], LinkOrigin::Accepted)]
-                {
+                let seen_as = self
+                    .hosts
+                    .get(&from)
+                    .map_or(endpoint.clone(), |host| Endpoint::new(&format!("{host}:{from}")));
+                for (end, origin, endpoint) in [
+                    (ends[0], LinkOrigin::Dialled(dial), endpoint),
+                    (ends[1], LinkOrigin::Accepted, seen_as),
+                ] {
                     let up = LinkUp {
                         link: end.1,
                         origin,
                         shape: LinkShape::Stream { chunk_bytes: 16_384, frame_bytes_max: 4_096 },
-                        endpoint: endpoint.clone(),
+                        endpoint,
                         estimate: LinkEstimate { rate_bytes_per_s: 1_000_000, delay: DELAY },
                     };
                     self.input(end.0, TransportEvent::LinkUp(up));
