@@ -289,6 +289,10 @@ impl Dialer {
 
 #[cfg(test)]
 impl Dialer {
+    fn knows(&self, transport: TransportId, endpoint: &Endpoint) -> bool {
+        self.transports.get(&transport).is_some_and(|e| e.candidates.contains_key(endpoint))
+    }
+
     /// Leaves a transport that many slots, whatever stands on it.
     pub(crate) fn set_links_max(&mut self, transport: TransportId, links_max: usize) {
         if let Some(entry) = self.transports.get_mut(&transport) {

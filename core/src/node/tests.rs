@@ -15,6 +15,7 @@ mod messages;
 mod metadata;
 mod overflow;
 mod profile;
+mod redial;
 mod removed;
 mod slots;
 mod traces;

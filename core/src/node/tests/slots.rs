@@ -7,7 +7,7 @@ use crate::limits::{SLOT_CHURN_INTERVAL, SLOT_LOST_RETRY};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn radio(links_max: usize) -> TransportProfile {
+pub(super) fn radio(links_max: usize) -> TransportProfile {
     TransportProfile {
         kind: ConnectionType::other("Radio"),
         links_max,
