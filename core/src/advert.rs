@@ -4,10 +4,14 @@
 //! [`Sync`] is what one neighbour has not seen yet. [`Own`] signs this node's adverts.
 
 mod budget;
+mod census;
 mod database;
+mod floors;
 mod own;
+mod peer;
 mod ranges;
 mod sync;
+mod verifications;
 
 pub use database::{Age, Changed, Database, Offer, Refusal, Taken};
 pub use own::{Heard, Own};

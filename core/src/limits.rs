@@ -137,6 +137,14 @@ pub const SLOT_LOST_RETRY: Duration = Duration::from_secs(5);
 
 /// Peers known at once. Each takes about 1 KiB with both adverts.
 pub const PEERS_MAX: usize = 4_096;
+/// Peers that one neighbour may make known: three quarters. A leaf sees meshes of that size, and
+/// whoever invents peers leaves room for the others.
+pub const PEERS_BY_NEIGHBOUR_MAX: usize = PEERS_MAX / 4 * 3;
+/// Of the places for peers, those kept for neighbours themselves: more than a node has links.
+pub const PEERS_FOR_NEIGHBOURS: usize = 128;
+/// When there is no room, a peer that was neither reached nor heard of for so long is forgotten
+/// for a new one: what is reachable is noted once a minute.
+pub const EVICT_AFTER: Duration = Duration::from_secs(150);
 /// The largest signed advert, in bytes: a profile's 512 and its frame, or an adjacency of 64
 /// edges.
 pub const ADVERT_BYTES_MAX: usize = 1_152;
@@ -190,6 +198,8 @@ pub const UNREACHABLE_GRACE: Duration = Duration::from_secs(3);
 pub const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 /// Floors (owner, epoch, sequence) kept of peers that were forgotten.
 pub const FLOORS_MAX: usize = 2 * PEERS_MAX;
+/// Floors are kept for so long: everybody else has forgotten what they are about since 23 h.
+pub const FLOOR_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 /// Owners that are remembered as changed until somebody asks; what follows from more is computed
 /// anew as a whole, which costs about as much.
 pub const CHANGED_MAX: usize = 256;
@@ -233,6 +243,8 @@ pub const VERIFICATIONS_PER_S: u32 = 256;
 /// Signature checks a second that each neighbour has for itself, before those for all: what one
 /// who floods cannot take from the others.
 pub const VERIFICATIONS_OWN_PER_S: u32 = 16;
+/// Neighbours that have such checks of their own in a second; those that come beyond share.
+pub const VERIFYING_NEIGHBOURS_MAX: usize = 256;
 
 /// The longest device name, in bytes of UTF-8; a longer one is cut at a character boundary.
 pub const DEVICE_NAME_BYTES_MAX: usize = 63;

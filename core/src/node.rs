@@ -236,8 +236,8 @@ impl Node {
                 self.database.note_reachable(now, &view.peer);
             }
             self.database.expire(now);
-            for neighbour in self.neighbours.values_mut() {
-                neighbour.sync.forget(&self.database);
+            for (peer, neighbour) in &mut self.neighbours {
+                neighbour.sync.forget(&self.database, peer);
             }
         }
     }

@@ -15,7 +15,7 @@ use asking::Asking;
 use super::budget::Budget;
 use super::ranges::{Pending, RangeKey, answer, fingerprint, opening};
 use super::{AdvertId, Database, Offer};
-use crate::id::Address;
+use crate::id::{Address, PeerKey};
 use crate::limits::{
     CONTROL_BYTES_MAX, OPENING_PATIENCE, RANGE_LOOKS_BURST, RANGE_LOOKS_PER_S, REFUSED_OWNERS_MAX,
     SYNC_BURST, SYNC_BURST_BYTES_MAX, SYNC_BURST_BYTES_MIN, SYNC_BYTES_PER_S_MIN, SYNC_SHARE,
@@ -55,6 +55,8 @@ pub struct Sync {
     asking: Asking,
     /// The neighbour has no room for owners that it does not know; some of those.
     full: Option<BTreeSet<Address>>,
+    /// The neighbour was told that there is no room here.
+    told_full: bool,
     budget: Budget,
     looks: Budget,
     figures: SyncFigures,
@@ -108,6 +110,7 @@ impl Sync {
             cursor: None,
             asking: Asking::default(),
             full: None,
+            told_full: false,
             budget: Budget::new(SYNC_BYTES_PER_S_MIN, SYNC_BURST_BYTES_MAX),
             looks: Budget::new(RANGE_LOOKS_PER_S, RANGE_LOOKS_BURST),
             figures: SyncFigures::default(),
@@ -167,7 +170,8 @@ impl Sync {
             }
             Offer::Older(id) => self.add(id, News::Version),
             Offer::Busy { owner } => self.asking.later(now, owner),
-            Offer::Mine { .. } | Offer::Refused(_) | Offer::NoRoom { .. } => {}
+            Offer::NoRoom { .. } => self.told_full = true,
+            Offer::Mine { .. } | Offer::Refused(_) => {}
         }
     }
 
@@ -176,9 +180,14 @@ impl Sync {
         self.asking.later(now, owner);
     }
 
-    /// Forgets owners that the database has forgotten.
-    pub fn forget(&mut self, database: &Database) {
+    /// Forgets owners that the database has forgotten. When there is room again for what
+    /// `neighbour` tells of, it hears so by a comparison.
+    pub fn forget(&mut self, database: &Database, neighbour: &PeerKey) {
         self.dirty.retain(|id, _| database.knows(&id.owner));
+        if self.told_full && database.has_room_again(neighbour) {
+            self.told_full = false;
+            self.begin();
+        }
     }
 
     /// The neighbour told what it holds in some ranges, on the link with `key`. Names what it

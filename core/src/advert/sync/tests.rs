@@ -6,7 +6,7 @@ use alloc::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::id::{Instance, PeerKey};
+use crate::id::Instance;
 use crate::limits::FORGET_AFTER;
 use crate::network::Network;
 use crate::time::Duration;
@@ -329,7 +329,7 @@ fn owners_that_are_forgotten_are_forgotten_here_too() {
     let later = START + FORGET_AFTER;
     side.database.note_reachable(later, &owner(12));
     side.database.expire(later);
-    side.sync.forget(&side.database);
+    side.sync.forget(&side.database, &owner(0));
     assert_eq!(side.sync.dirty.keys().map(|id| id.owner).collect::<Vec<_>>(), [owner(12)]);
 }
 
@@ -345,7 +345,9 @@ fn a_full_neighbour_is_offered_no_new_owners_until_it_begins_anew() {
     side.learn(11, 1);
     pair.settle();
     assert_eq!(pair.sides[0].adverts, 1, "of the owner that is known there");
-    pair.sides[1].sync.begin();
+    let full = &mut pair.sides[1];
+    full.sync.on_offer(START, Offer::NoRoom { owner: owner(10).address() });
+    full.sync.forget(&full.database, &owner(0));
     pair.settle();
     pair.assert_equal();
 }

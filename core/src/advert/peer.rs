@@ -1,0 +1,121 @@
+//! What is kept of one owner: each advert once, as it travels, and what was read from it.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::id::{Address, BootEpoch, PeerKey};
+use crate::time::Instant;
+use crate::wire::advert::{Adjacency, AdvertKind, Profile, SignedAdvert};
+
+/// One owner's adverts.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// In order of their places.
+    records: Vec<Record>,
+    pub(super) profile: Option<Box<Profile>>,
+    /// The Noise static key that the profile binds to the peer key beside the converted one.
+    pub(super) separate_key: Option<Box<[u8; 32]>>,
+    pub(super) adjacency: Option<Adjacency>,
+    /// When the owner was last reachable, as far as anybody knows.
+    pub(super) reachable_at: Instant,
+    /// When it last said something new.
+    pub(super) heard_at: Instant,
+    /// The neighbour that told of it first.
+    pub(super) by: Address,
+}
+
+/// One advert, without what its bytes say.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) kind: AdvertKind,
+    pub(super) key: u64,
+    pub(super) version: (BootEpoch, u64, u32),
+    /// When it was signed, on this node's clock.
+    pub(super) signed_at: Instant,
+    /// As it travels.
+    pub(super) bytes: Box<[u8]>,
+}
+
+/// Which of an owner's adverts.
+type Place = (AdvertKind, u64);
+
+impl Peer {
+    pub(super) fn new(by: Address) -> Self {
+        Self {
+            records: Vec::new(),
+            profile: None,
+            separate_key: None,
+            adjacency: None,
+            reachable_at: Instant::EPOCH,
+            heard_at: Instant::EPOCH,
+            by,
+        }
+    }
+
+    pub(super) fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    fn find(&self, place: Place) -> Result<usize, usize> {
+        self.records.binary_search_by_key(&place, |record| (record.kind, record.key))
+    }
+
+    pub(super) fn record(&self, place: Place) -> Option<&Record> {
+        self.records.get(self.find(place).ok()?)
+    }
+
+    pub(super) fn record_mut(&mut self, place: Place) -> Option<&mut Record> {
+        let at = self.find(place).ok()?;
+        self.records.get_mut(at)
+    }
+
+    /// Takes a newer version. Says whether the edges read otherwise now.
+    pub(super) fn put(&mut self, owner: &PeerKey, advert: &SignedAdvert, at: Instant) -> bool {
+        let head = &advert.head;
+        let record = Record {
+            kind: head.kind,
+            key: head.key,
+            version: advert.version(),
+            signed_at: at,
+            bytes: Box::from(advert.bytes.as_ref()),
+        };
+        match self.find((head.kind, head.key)) {
+            Ok(at) => {
+                if let Some(old) = self.records.get_mut(at) {
+                    *old = record;
+                }
+            }
+            Err(at) => {
+                // Most owners have two, and there are many owners.
+                self.records.reserve_exact(1);
+                self.records.insert(at, record);
+            }
+        }
+        match head.kind {
+            AdvertKind::Profile => {
+                self.profile = Profile::decode(&advert.body).map(Box::new);
+                let binding = self.profile.as_ref().map(|profile| &profile.binding);
+                // Checked once: routes are computed often.
+                let key = binding.and_then(|binding| binding.separate_key(owner));
+                self.separate_key = key.map(Box::new);
+                false
+            }
+            AdvertKind::Adjacency => {
+                let adjacency = Adjacency::decode(&advert.body);
+                let differs = self.adjacency != adjacency;
+                self.adjacency = adjacency;
+                differs
+            }
+            AdvertKind::Unknown(_) => false,
+        }
+    }
+
+    /// Forgets the adverts that `goes` names.
+    pub(super) fn forget(&mut self, goes: impl Fn(&Record) -> bool) -> Vec<Record> {
+        let forgotten = self.records.extract_if(.., |record| goes(record)).collect();
+        if self.record((AdvertKind::Adjacency, 0)).is_none() {
+            self.adjacency = None;
+        }
+        forgotten
+    }
+}
