@@ -222,7 +222,9 @@ impl Database {
                 Offer::Refused(Refusal::Forged)
             };
         }
-        if head.kind == AdvertKind::Adjacency && age.signed >= ADJACENCY_LIFETIME {
+        let is_old =
+            |age: Age| head.kind == AdvertKind::Adjacency && age.signed >= ADJACENCY_LIFETIME;
+        if is_old(age) {
             return Offer::Refused(Refusal::Expired);
         }
         // Equal bytes of a key that is known are that key; a new one is checked below.
@@ -245,9 +247,12 @@ impl Database {
         if known.is_none() && !known_kind && held >= ADVERTS_PER_OWNER_MAX {
             return Offer::Refused(Refusal::TooMany);
         }
-        if self.floors.refuses(&id, (head.epoch, head.sequence)) {
+        let version = (head.epoch, head.sequence);
+        let signed = self.floors.age(now, &id, version, age.signed);
+        let Some(age) = signed.map(|signed| Age { signed, ..age }).filter(|age| !is_old(*age))
+        else {
             return Offer::Refused(Refusal::Expired);
-        }
+        };
         let new_peer = !self.peers.contains_key(&owner);
         if new_peer && age.reachable >= FORGET_AFTER {
             return Offer::Refused(Refusal::Expired);
@@ -306,9 +311,7 @@ impl Database {
     fn forget_peer(&mut self, now: Instant, owner: &PeerKey) {
         let Some(peer) = self.peers.remove(owner) else { return };
         for record in peer.records() {
-            let id = AdvertId { owner: *owner, kind: record.kind, key: record.key };
-            let (epoch, sequence, _) = record.version;
-            self.floors.add(now, &id, (epoch, sequence));
+            self.floors.add(now, *owner, record);
         }
         self.census.remove(peer.by);
         let address = owner.address();
@@ -545,9 +548,7 @@ impl Database {
                     && now.since(record.signed_at) >= ADJACENCY_LIFETIME
             });
             for record in &old {
-                let id = AdvertId { owner: *owner, kind: record.kind, key: record.key };
-                let (epoch, sequence, _) = record.version;
-                self.floors.add(now, &id, (epoch, sequence));
+                self.floors.add(now, *owner, record);
                 self.changes += 1;
             }
             if had_edges && peer.adjacency.is_none() {

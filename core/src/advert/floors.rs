@@ -4,9 +4,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::AdvertId;
-use crate::id::{Address, BootEpoch};
+use super::peer::Record;
+use crate::id::{Address, BootEpoch, PeerKey};
 use crate::limits::{FLOOR_LIFETIME, FLOORS_MAX};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::advert::AdvertKind;
 
 /// Floors of adverts that were forgotten, for a while.
@@ -16,6 +17,8 @@ pub(super) struct Floors(BTreeMap<(Address, AdvertKind, u64), Floor>);
 #[derive(Debug)]
 struct Floor {
     version: (BootEpoch, u64),
+    /// It is no younger when it comes back, whatever a copy says.
+    signed_at: Instant,
     at: Instant,
 }
 
@@ -24,11 +27,17 @@ fn place(id: &AdvertId) -> (Address, AdvertKind, u64) {
 }
 
 impl Floors {
-    pub(super) fn add(&mut self, now: Instant, id: &AdvertId, version: (BootEpoch, u64)) {
+    pub(super) fn add(&mut self, now: Instant, owner: PeerKey, record: &Record) {
+        let id = AdvertId { owner, kind: record.kind, key: record.key };
+        let (epoch, sequence, _) = record.version;
+        self.put(now, &id, (epoch, sequence), record.signed_at);
+    }
+
+    fn put(&mut self, now: Instant, id: &AdvertId, version: (BootEpoch, u64), signed_at: Instant) {
         if self.0.len() >= FLOORS_MAX {
             self.drop_oldest();
         }
-        self.0.insert(place(id), Floor { version, at: now });
+        self.0.insert(place(id), Floor { version, signed_at, at: now });
     }
 
     /// Makes room for a while: an eighth goes at once, so that a flood of departures does not
@@ -45,10 +54,21 @@ impl Floors {
         });
     }
 
-    /// Whether a version is below the floor of its advert. The version that was forgotten is taken
-    /// again: who was away and comes back says the same.
-    pub(super) fn refuses(&self, id: &AdvertId, version: (BootEpoch, u64)) -> bool {
-        !self.0.is_empty() && self.0.get(&place(id)).is_some_and(|floor| version < floor.version)
+    /// How long ago a version was signed whose copy says `signed`; `None` if it is below its floor.
+    /// The version that was forgotten is taken again, no younger than it was: who was away and
+    /// comes back says the same, and so does a neighbour who lies about it.
+    pub(super) fn age(
+        &self,
+        now: Instant,
+        id: &AdvertId,
+        version: (BootEpoch, u64),
+        signed: Duration,
+    ) -> Option<Duration> {
+        match self.0.get(&place(id)) {
+            Some(floor) if version < floor.version => None,
+            Some(floor) if version == floor.version => Some(signed.max(now.since(floor.signed_at))),
+            _ => Some(signed),
+        }
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
@@ -59,8 +79,12 @@ impl Floors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::PeerKey;
-    use crate::time::Duration;
+
+    impl Floors {
+        fn refuse(&self, id: &AdvertId, version: (BootEpoch, u64)) -> bool {
+            self.age(Instant::EPOCH, id, version, Duration::ZERO).is_none()
+        }
+    }
 
     fn id(number: usize) -> AdvertId {
         let mut key = [0; 32];
@@ -72,30 +96,42 @@ mod tests {
     fn beyond_the_limit_the_oldest_go_first() {
         let mut floors = Floors::default();
         for number in 0..FLOORS_MAX + 1_000 {
-            floors.add(Instant::from_millis(number as u64), &id(number), (1, 5));
+            floors.put(Instant::from_millis(number as u64), &id(number), (1, 5), Instant::EPOCH);
             assert!(floors.0.len() <= FLOORS_MAX);
         }
         assert!(floors.0.len() > FLOORS_MAX / 2);
         let (oldest, newest) = (id(0), id(FLOORS_MAX + 999));
-        assert!(!floors.refuses(&oldest, (1, 4)) && floors.refuses(&newest, (1, 4)));
-        assert!(!floors.refuses(&newest, (1, 5)) && !floors.refuses(&newest, (2, 1)));
+        assert!(!floors.refuse(&oldest, (1, 4)) && floors.refuse(&newest, (1, 4)));
+        assert!(!floors.refuse(&newest, (1, 5)) && !floors.refuse(&newest, (2, 1)));
     }
 
     #[test]
     fn floors_of_one_moment_are_bounded_too() {
         let mut floors = Floors::default();
-        (0..2 * FLOORS_MAX).for_each(|number| floors.add(Instant::EPOCH, &id(number), (1, 5)));
+        (0..2 * FLOORS_MAX)
+            .for_each(|number| floors.put(Instant::EPOCH, &id(number), (1, 5), Instant::EPOCH));
         assert!(floors.0.len() <= FLOORS_MAX);
-        assert!(floors.refuses(&id(2 * FLOORS_MAX - 1), (1, 4)), "the newest one stays");
+        assert!(floors.refuse(&id(2 * FLOORS_MAX - 1), (1, 4)), "the newest one stays");
     }
 
     #[test]
     fn a_floor_is_forgotten_at_last() {
         let mut floors = Floors::default();
-        floors.add(Instant::EPOCH, &id(1), (1, 5));
+        floors.put(Instant::EPOCH, &id(1), (1, 5), Instant::EPOCH);
         floors.expire(Instant::EPOCH + FLOOR_LIFETIME - Duration::from_secs(1));
-        assert!(floors.refuses(&id(1), (1, 4)));
+        assert!(floors.refuse(&id(1), (1, 4)));
         floors.expire(Instant::EPOCH + FLOOR_LIFETIME);
-        assert!(!floors.refuses(&id(1), (1, 4)));
+        assert!(!floors.refuse(&id(1), (1, 4)));
+    }
+
+    #[test]
+    fn what_was_forgotten_comes_back_no_younger() {
+        let mut floors = Floors::default();
+        let (signed_at, now) = (Instant::from_millis(1_000), Instant::from_millis(9_000));
+        floors.put(now, &id(1), (1, 5), signed_at);
+        let age = |version, signed| floors.age(now, &id(1), version, Duration::from_secs(signed));
+        assert_eq!(age((1, 5), 0), Some(Duration::from_secs(8)));
+        assert_eq!(age((1, 5), 20), Some(Duration::from_secs(20)), "older is believed");
+        assert_eq!(age((1, 6), 0), Some(Duration::ZERO), "a newer one proves that its owner lived");
     }
 }

@@ -9,8 +9,9 @@ use crate::link::{Link, LinkEvent};
 use crate::wire::advert::{
     Abilities, Adjacency, AdvertHead, AdvertKind, Cost, Profile, SignedAdvert,
 };
-use crate::wire::control::{AdvertCopy, Control, Summary};
+use crate::wire::control::{AdvertCopy, Control};
 use crate::wire::frame::{DataFrame, DataHead};
+use crate::wire::ranges::{Content, Part, Range, Ranges};
 
 /// The number of the first evil peer.
 pub(super) const EVIL: usize = 100;
@@ -64,6 +65,7 @@ pub(super) fn local(identity: Identity, epoch: u64) -> Local {
         instance: Instance::from_bytes([66; 8]),
         epoch,
         aead: Arc::new(Portable),
+        verifier: Arc::new(Strict),
     }
 }
 
@@ -112,7 +114,8 @@ pub(super) fn copy(advert: Bytes) -> Control {
 
 /// What a peer says first that holds no adverts at all.
 pub(super) fn opening() -> Control {
-    Control::Summary(Summary { last: true, stamps: Vec::new() })
+    let parts = vec![Part { last: Range::ALL.last, content: Content::List(Vec::new()) }];
+    Control::Ranges(Ranges { first: Range::ALL.first, parts })
 }
 
 impl Evil {

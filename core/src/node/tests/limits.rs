@@ -94,7 +94,7 @@ fn a_chain_of_made_up_peers_is_followed_no_further_than_a_path_may_be_long() {
     world.run(Duration::from_secs(10));
     for number in 0..2 {
         let routes = world.node(number).table.routes();
-        let longest = routes.map(|(_, route)| u64::from(route.hops)).max().unwrap();
+        let longest = routes.map(|view| u64::from(view.route.hops)).max().unwrap();
         assert!(longest >= u64::from(PATH_HOPS_MAX), "{longest} hops");
     }
     let far = key_at(chain.len() - 1);
@@ -198,7 +198,7 @@ fn of(number: usize, kind: AdvertKind, sequence: u64) -> (PeerKey, AdvertCopy) {
 
 #[test]
 fn the_table_of_peers_and_the_floors_end_at_their_limits() {
-    let now = Instant::from_millis(100_000_000);
+    let mut now = Instant::from_millis(100_000_000);
     let mut database = Database::new(Network::open("test").unwrap(), key(0));
     let offer = |database: &mut Database, now, number, kind, sequence| {
         let (owner, copy) = of(number, kind, sequence);
@@ -206,13 +206,15 @@ fn the_table_of_peers_and_the_floors_end_at_their_limits() {
     };
     let kinds = [AdvertKind::Profile, AdvertKind::Adjacency];
     for number in 0..PEERS_MAX {
+        // As many signatures as are checked in a second.
+        now += if number.is_multiple_of(100) { Duration::from_secs(1) } else { Duration::ZERO };
         for kind in kinds {
             let taken = offer(&mut database, now, number, kind, 5);
             assert!(matches!(taken, Offer::Taken(_)), "{number}: {taken:?}");
         }
     }
-    let full = Offer::Refused(Refusal::Full);
-    assert_eq!(offer(&mut database, now, PEERS_MAX, kinds[0], 5), full);
+    let none = offer(&mut database, now, PEERS_MAX, kinds[0], 5);
+    assert!(matches!(none, Offer::NoRoom { .. }), "{none:?}");
     assert_eq!(database.peers().count(), PEERS_MAX);
     let newer = offer(&mut database, now, 3, kinds[0], 6);
     assert!(matches!(newer, Offer::Taken(_)), "who is known goes on to be heard");
@@ -236,5 +238,6 @@ fn the_table_of_peers_and_the_floors_end_at_their_limits() {
             below += usize::from(older == Offer::Refused(Refusal::Expired));
         }
     }
-    assert_eq!(below, FLOORS_MAX);
+    // A few go at once when there is no more room.
+    assert!(below <= FLOORS_MAX && below > FLOORS_MAX / 2, "{below}");
 }
