@@ -1,5 +1,7 @@
 //! Data frames: for this node, or on their way to another.
 
+use alloc::vec::Vec;
+
 use super::Node;
 use crate::id::{LinkId, PeerKey};
 use crate::route;
@@ -53,6 +55,15 @@ impl Node {
         match neighbour.relay.push(now, frame, came_from) {
             Ok(()) => self.counters.relayed += 1,
             Err(_) => self.counters.dropped_queue_full += 1,
+        }
+    }
+
+    /// What waits for a neighbour in doubt takes another way where there is one.
+    pub(super) fn reroute(&mut self, now: Instant, neighbour: &PeerKey) {
+        let neighbour = self.neighbours.get_mut(neighbour);
+        let waiting: Vec<_> = neighbour.into_iter().flat_map(|n| n.relay.drain(now)).collect();
+        for (frame, came_from) in waiting {
+            self.forward(now, came_from, frame);
         }
     }
 

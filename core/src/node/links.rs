@@ -170,7 +170,7 @@ impl Node {
             self.bodies.forget(&peer.key);
             self.traces.forget(&peer.key);
             self.refresh_routes(now);
-            for (frame, came_from) in neighbour.relay.drain() {
+            for (frame, came_from) in neighbour.relay.drain(now) {
                 self.forward(now, came_from, frame);
             }
         }

@@ -127,13 +127,16 @@ impl Node {
     /// Computes the routes and tells the sessions whose path changed.
     pub(super) fn refresh_routes(&mut self, now: Instant) {
         let local: Vec<LocalEdge> = self.local_edges().collect();
-        self.table.set_local(now, &self.database, local);
+        let failed = self.table.set_local(now, &self.database, local);
         let mut changed = self.table.compute(now);
         self.stale.routes.on_computed();
         if self.table.lacks_alternates() {
             self.stale.alternates_at = Some(now + ALTERNATES_DELAY);
         }
         self.dialer.handle_change();
+        for neighbour in &failed {
+            self.reroute(now, neighbour);
+        }
         changed.extend(self.behind_other_links());
         for peer in &changed {
             self.tell_route(now, *peer);

@@ -8,7 +8,7 @@ use crate::crypto::hash::{self, Domain};
 use crate::id::PeerKey;
 use crate::limits::{FRAME_LIFETIME, HOP_LIMIT_SLACK, PATH_HOPS_MAX, PIN_BYTES_MIN};
 use crate::limits::{RELAY_MARK_AFTER, RELAY_QUEUE_BYTES_MAX};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::frame::{DATA_OVERHEAD_BYTES, DataFrame};
 use crate::wire::lane::Lane;
 use crate::wire::routing::{DataKind, RoutingHeader};
@@ -56,6 +56,10 @@ fn size(frame: &DataFrame) -> usize {
     DATA_OVERHEAD_BYTES + frame.payload.len()
 }
 
+fn millis(held: Duration) -> u16 {
+    u16::try_from(held.as_millis()).unwrap_or(u16::MAX)
+}
+
 impl RelayQueue {
     /// Queues a frame that came from `came_from`.
     ///
@@ -98,8 +102,7 @@ impl RelayQueue {
         if frame.payload.len() > payload_bytes_max {
             return Some(Next::TooBig(frame));
         }
-        let held_ms = u16::try_from(held.as_millis()).unwrap_or(u16::MAX);
-        match frame.header.lifetime_ms.checked_sub(held_ms) {
+        match frame.header.lifetime_ms.checked_sub(millis(held)) {
             Some(left) if left > 0 => frame.header.lifetime_ms = left,
             _ => return Some(Next::Expired),
         }
@@ -107,11 +110,18 @@ impl RelayQueue {
         Some(Next::Frame(frame))
     }
 
-    /// Takes everything out, to be forwarded anew: the neighbour is gone.
-    pub fn drain(&mut self) -> impl Iterator<Item = (DataFrame, PeerKey)> + '_ {
-        self.lanes.iter_mut().flat_map(|queue| {
+    /// Takes everything out, to be forwarded anew: the neighbour is gone, or in doubt. A frame that
+    /// has outlived its lifetime has none left.
+    pub fn drain(&mut self, now: Instant) -> impl Iterator<Item = (DataFrame, PeerKey)> + '_ {
+        self.lanes.iter_mut().flat_map(move |queue| {
             queue.bytes = 0;
-            queue.frames.drain(..).map(|waiting| (waiting.frame, waiting.came_from))
+            queue.frames.drain(..).map(move |Waiting { mut frame, came_from, since }| {
+                let header = &mut frame.header;
+                header.lifetime_ms = header.lifetime_ms.saturating_sub(millis(now.since(since)));
+                // It has not left this node, which took one off.
+                header.hop_limit = header.hop_limit.saturating_add(1);
+                (frame, came_from)
+            })
         })
     }
 
@@ -150,6 +160,8 @@ pub fn too_big(frame: &DataFrame, limit: usize) -> DataFrame {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
     use crate::entropy::tests::Seeded;
     use crate::id::Address;
@@ -221,7 +233,10 @@ mod tests {
         assert_eq!(pushed, RELAY_QUEUE_BYTES_MAX / (60_000 + DATA_OVERHEAD_BYTES));
         let realtime = DataFrame { lane: Lane::Realtime, ..frame(10, 1_000) };
         queue.push(MS(0), realtime, peer()).unwrap();
-        assert_eq!(queue.drain().count(), pushed + 1);
+        let drained: Vec<_> = queue.drain(MS(400)).map(|(frame, _)| frame.header).collect();
+        assert_eq!(drained.len(), pushed + 1);
+        let left = drained.iter().map(|header| (header.lifetime_ms, header.hop_limit));
+        assert!(left.into_iter().all(|left| left == (600, 4)), "as if it had come just now");
         assert!(queue.is_empty() && queue.bytes() == 0);
     }
 }

@@ -186,18 +186,25 @@ impl Table {
     }
 
     /// Takes in this node's live links. Peers behind a neighbour that has none left, or only
-    /// suspect ones, are reached by their alternates from now on.
-    pub fn set_local(&mut self, now: Instant, database: &Database, local: Vec<LocalEdge>) {
+    /// suspect ones, are reached by their alternates from now on; tells who that is.
+    pub fn set_local(
+        &mut self,
+        now: Instant,
+        database: &Database,
+        local: Vec<LocalEdge>,
+    ) -> Vec<PeerKey> {
         let before = trusted(self.topology.local());
         self.topology.set_local(local, &claims_in(database));
         let after = trusted(self.topology.local());
-        for lost in before.difference(&after) {
-            self.fail_over(now, *lost, &after);
-        }
         for back in after.difference(&before) {
             self.held.retain(|_, held| held.lost != *back);
             self.topology.set_stale();
         }
+        let failed: Vec<PeerKey> = before.difference(&after).copied().collect();
+        for lost in &failed {
+            self.fail_over(now, *lost, &after);
+        }
+        failed
     }
 
     fn fail_over(&mut self, now: Instant, lost: PeerKey, trusted: &BTreeSet<PeerKey>) {
