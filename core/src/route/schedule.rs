@@ -55,3 +55,85 @@ impl Schedule {
         self.due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::time::Duration;
+
+    const MS: fn(u64) -> Instant = Instant::from_millis;
+    /// Enough for the longest wait.
+    const MANY: usize = 2_000;
+
+    /// Runs a schedule over changes that come every `every_ms` until `end_ms`; when it computed.
+    fn computed(peers: usize, every_ms: u64, end_ms: u64) -> Vec<u64> {
+        let (mut schedule, mut at) = (Schedule::default(), Vec::new());
+        for now in 0..end_ms + 2_000 {
+            if now < end_ms && now.is_multiple_of(every_ms) {
+                schedule.on_change(MS(now), peers);
+            }
+            if schedule.due().is_some_and(|due| due <= MS(now)) {
+                schedule.on_computed();
+                at.push(now);
+            }
+        }
+        at
+    }
+
+    #[test]
+    fn the_first_change_is_computed_quickly_and_alone() {
+        assert_eq!(computed(MANY, 1_000, 1), [10]);
+        assert_eq!(computed(MANY, 2, 8), [10], "what comes until then is taken in");
+    }
+
+    #[test]
+    fn while_changes_keep_coming_the_waits_grow_to_the_longest() {
+        let at = computed(MANY, 1, 6_000);
+        let waits: Vec<u64> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(at[0], 10);
+        assert!(waits[..8].iter().all(|wait| (50..=52).contains(wait)), "{waits:?}");
+        assert!(waits[10..].iter().all(|wait| (1_000..=1_001).contains(wait)), "{waits:?}");
+        assert!(at.len() <= 10 + 6 + 1, "{at:?}");
+        assert!(at[at.len() - 1] >= 6_000, "the last change is computed");
+    }
+
+    #[test]
+    fn a_small_mesh_never_waits_long() {
+        let at = computed(49, 1, 3_000);
+        assert!(at.windows(2).all(|pair| pair[1] - pair[0] <= 50), "{at:?}");
+        let at = computed(3, 1, 3_000);
+        assert!(at.windows(2).all(|pair| pair[1] - pair[0] <= 11), "{at:?}");
+    }
+
+    #[test]
+    fn after_quiet_it_is_quick_again() {
+        let mut schedule = Schedule::default();
+        let quiet = u64::try_from(ROUTES_QUIET.as_millis()).unwrap();
+        let mut at = 0;
+        for (wait, delay) in [(0, 10), (quiet - 1, 1_000), (quiet - 1, 1_000), (quiet, 10)] {
+            at += wait;
+            schedule.on_change(MS(at), MANY);
+            assert_eq!(schedule.due(), Some(MS(at) + Duration::from_millis(delay)));
+            schedule.on_computed();
+        }
+    }
+
+    #[test]
+    fn own_links_do_not_wait() {
+        let mut schedule = Schedule::default();
+        for now in 0..1_000 {
+            schedule.on_change(MS(now), MANY);
+            if schedule.due().is_some_and(|due| due <= MS(now)) {
+                schedule.on_computed();
+            }
+        }
+        assert!(schedule.due() > Some(MS(1_400)), "the wait is long by now");
+        schedule.on_own_change(MS(1_000));
+        assert_eq!(schedule.due(), Some(MS(1_000)));
+        schedule.on_computed();
+        schedule.on_change(MS(1_001), MANY);
+        assert_eq!(schedule.due(), Some(MS(2_001)), "the burst of the others goes on");
+    }
+}

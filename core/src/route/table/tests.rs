@@ -1,5 +1,11 @@
 //! Routes over small meshes of true adverts.
 
+mod changes;
+mod failover;
+mod far;
+mod loop_free;
+mod plain;
+
 use proptest::prelude::*;
 
 use super::*;
