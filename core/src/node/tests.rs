@@ -6,6 +6,8 @@ mod departures;
 mod dials;
 mod doubt;
 mod evil;
+mod failover;
+mod far;
 mod hostile_adverts;
 mod hostile_calls;
 mod hostile_relays;
