@@ -75,8 +75,6 @@ const _: () = assert!(ROUTES_QUIET.as_millis() > ROUTES_DELAY_LONG_MAX.as_millis
 /// Neighbours tried as alternates, the cheapest first: each costs a search of what lies behind it.
 /// Radios have 3 to 7 links.
 pub const ALTERNATE_NEIGHBOURS_MAX: usize = 8;
-/// Alternates are found so long after the routes: what changes again meanwhile makes one search.
-pub const ALTERNATES_DELAY: Duration = Duration::from_millis(20);
 /// An alternate stays in use for so long, until whoever is concerned has heard of the failure and
 /// computed: adverts take about 50 ms for a hop at 20 KB/s, and routes at most a second.
 pub const FAILOVER_HOLD: Duration = Duration::from_secs(2);

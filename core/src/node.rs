@@ -284,8 +284,7 @@ impl Node {
             self.traces.next_timeout(),
             self.dialer.next_timeout(),
             earliest(self.churns.values().map(slots::Churn::next_timeout)),
-            self.stale.next_timeout(),
-            self.table.next_timeout(),
+            self.stale.next_timeout(&self.table),
             Some(self.expire_at),
         ]))
     }

@@ -9,9 +9,8 @@ use crate::advert::Changed;
 use crate::bus::Path;
 use crate::event::Event;
 use crate::id::{LinkId, PeerKey};
-use crate::limits::ALTERNATES_DELAY;
 use crate::presence::{Fetch, GraphInput};
-use crate::route::{LocalEdge, Route, Schedule};
+use crate::route::{LocalEdge, Route, Schedule, Table};
 use crate::time::{Instant, earliest};
 use crate::wire::control::Control;
 
@@ -22,7 +21,7 @@ pub(super) struct Stale {
     links: bool,
     /// When routes are computed.
     routes: Schedule,
-    alternates_at: Option<Instant>,
+    computed_at: Instant,
     /// The graph changed beside the routes: bodies came.
     presence: bool,
     /// Peers whose profile, route or edges changed.
@@ -49,8 +48,9 @@ impl Stale {
         self.routes.due()
     }
 
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
-        earliest([self.routes.due(), self.alternates_at])
+    pub(super) fn next_timeout(&self, table: &Table) -> Option<Instant> {
+        let alternates = table.lacks_alternates().then_some(self.computed_at);
+        earliest([self.routes.due(), alternates, table.next_timeout()])
     }
 }
 
@@ -65,8 +65,8 @@ impl Node {
         self.follow_adverts(now);
         if is_due(self.stale.routes_at(), now) || is_due(self.table.next_timeout(), now) {
             self.refresh_routes(now);
-        } else if is_due(self.stale.alternates_at, now) {
-            self.stale.alternates_at = None;
+        } else if self.table.lacks_alternates() {
+            // Not in the same breath: what waits for the routes goes first.
             self.table.compute_alternates();
         }
         let presence = self.stale.presence || !self.stale.peers.is_empty();
@@ -130,9 +130,7 @@ impl Node {
         let failed = self.table.set_local(now, &self.database, local);
         let mut changed = self.table.compute(now);
         self.stale.routes.on_computed();
-        if self.table.lacks_alternates() {
-            self.stale.alternates_at = Some(now + ALTERNATES_DELAY);
-        }
+        self.stale.computed_at = now;
         self.dialer.handle_change();
         for neighbour in &failed {
             self.reroute(now, neighbour);

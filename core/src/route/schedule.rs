@@ -67,6 +67,10 @@ mod tests {
     /// Enough for the longest wait.
     const MANY: usize = 2_000;
 
+    fn ms(limit: Duration) -> u64 {
+        u64::try_from(limit.as_millis()).unwrap()
+    }
+
     /// Runs a schedule over changes that come every `every_ms` until `end_ms`; when it computed.
     fn computed(peers: usize, every_ms: u64, end_ms: u64) -> Vec<u64> {
         let (mut schedule, mut at) = (Schedule::default(), Vec::new());
@@ -84,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_first_change_is_computed_quickly_and_alone() {
-        assert_eq!(computed(MANY, 1_000, 1), [10]);
+        assert_eq!(computed(MANY, 1_000, 1), [ms(ROUTES_DELAY_FIRST)]);
         assert_eq!(computed(MANY, 2, 8), [10], "what comes until then is taken in");
     }
 
@@ -92,25 +96,29 @@ mod tests {
     fn while_changes_keep_coming_the_waits_grow_to_the_longest() {
         let at = computed(MANY, 1, 6_000);
         let waits: Vec<u64> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert_eq!(at[0], 10);
-        assert!(waits[..8].iter().all(|wait| (50..=52).contains(wait)), "{waits:?}");
-        assert!(waits[10..].iter().all(|wait| (1_000..=1_001).contains(wait)), "{waits:?}");
-        assert!(at.len() <= 10 + 6 + 1, "{at:?}");
+        let short = ms(ROUTES_DELAY_SHORT);
+        let learning = usize::try_from(ms(ROUTES_LEARN) / short).unwrap();
+        let about = |wait: &u64, limit| (limit..=limit + 2).contains(wait);
+        assert!(waits[..learning - 2].iter().all(|wait| about(wait, short)), "{waits:?}");
+        let long = ms(ROUTES_DELAY_LONG_MAX);
+        assert!(waits[learning..].iter().all(|wait| about(wait, long)), "{waits:?}");
+        assert!(at.len() <= learning + 6 + 1, "{at:?}");
         assert!(at[at.len() - 1] >= 6_000, "the last change is computed");
     }
 
     #[test]
     fn a_small_mesh_never_waits_long() {
-        let at = computed(49, 1, 3_000);
-        assert!(at.windows(2).all(|pair| pair[1] - pair[0] <= 50), "{at:?}");
-        let at = computed(3, 1, 3_000);
-        assert!(at.windows(2).all(|pair| pair[1] - pair[0] <= 11), "{at:?}");
+        for (peers, longest) in [(49, 49 * ms(ROUTES_DELAY_PER_PEER)), (3, ms(ROUTES_DELAY_FIRST))]
+        {
+            let at = computed(peers, 1, 3_000);
+            assert!(at.windows(2).all(|pair| pair[1] - pair[0] <= longest + 1), "{at:?}");
+        }
     }
 
     #[test]
     fn after_quiet_it_is_quick_again() {
         let mut schedule = Schedule::default();
-        let quiet = u64::try_from(ROUTES_QUIET.as_millis()).unwrap();
+        let quiet = ms(ROUTES_QUIET);
         let mut at = 0;
         for (wait, delay) in [(0, 10), (quiet - 1, 1_000), (quiet - 1, 1_000), (quiet, 10)] {
             at += wait;

@@ -241,10 +241,10 @@ impl Table {
         if self.topology.is_stale() {
             self.find_paths();
         }
-        self.use_paths();
+        let mut changed = self.use_paths();
         let touched = self.topology.take_touched();
         let entries = &self.entries;
-        let changed = touched.iter().filter_map(|slot| entries.get(*slot as usize)?.peer).collect();
+        changed.extend(touched.iter().filter_map(|slot| entries.get(*slot as usize)?.peer));
         for slot in touched {
             if self.topology.release(slot)
                 && let Some(peer) = self.entries.get_mut(slot as usize).and_then(|e| e.peer.take())
@@ -285,8 +285,9 @@ impl Table {
         self.lacks_alternates = true;
     }
 
-    /// Brings what is used in line with what was found.
-    fn use_paths(&mut self) {
+    /// Brings what is used in line with what was found. Tells whose place another one took.
+    fn use_paths(&mut self) -> BTreeSet<PeerKey> {
+        let mut displaced = BTreeSet::new();
         let vacant = Entry { peer: None, route: None, alternate: None };
         self.entries.resize(self.topology.len(), vacant);
         for slot in 0..self.topology.end() {
@@ -296,6 +297,7 @@ impl Table {
             if peer.is_some() && entry.peer != peer {
                 if let Some(before) = entry.peer {
                     self.slots.remove(&before);
+                    displaced.insert(before);
                 }
                 *entry = Entry { peer, ..vacant };
                 self.slots.extend(peer.map(|peer| (peer, slot)));
@@ -316,6 +318,7 @@ impl Table {
                 entry.alternate = None;
             }
         }
+        displaced
     }
 
     fn route_of(&self, reached: &Reached) -> Route {
@@ -329,14 +332,18 @@ impl Table {
         }
     }
 
-    /// Whether the routes were computed and the alternates not yet.
+    /// Whether the routes were computed and the alternates not yet. What has changed since the
+    /// routes were computed must not go into the alternates alone.
     #[must_use]
     pub fn lacks_alternates(&self) -> bool {
-        self.lacks_alternates
+        self.lacks_alternates && !self.topology.is_stale()
     }
 
     /// Finds the alternate of every peer, for the routes as they were computed.
     pub fn compute_alternates(&mut self) {
+        if !self.lacks_alternates() {
+            return;
+        }
         self.lacks_alternates = false;
         let firsts: Vec<_> = self.firsts.iter().map(|(_, first)| *first).collect();
         let found = alternates(&self.topology, &self.paths, &firsts);

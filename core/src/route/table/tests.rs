@@ -162,6 +162,18 @@ fn peers_that_share_an_address_have_no_edges() {
     assert_eq!(table.routes().count(), 2, "one of them is gone");
 }
 
+/// Two keys of one address cannot be made here: the topology is told that there are.
+#[test]
+fn who_takes_anothers_place_is_another_peer() {
+    let mesh = Mesh::two_way(3, &[(0, 1, 9), (1, 2, 9)]);
+    let mut table = mesh.table();
+    let (address, newcomer) = (mesh.key(2).address(), plain::key(7));
+    table.topology.update(address, Holder::One(newcomer), &claims_in_none);
+    let changed = table.compute(NOW);
+    assert!(changed.is_superset(&BTreeSet::from([mesh.key(2), newcomer])));
+    assert_eq!((table.reach(&mesh.key(2)), table.reach(&newcomer)), (None, None));
+}
+
 fn claims_in_none(_: &PeerKey) -> &'static [Edge] {
     &[]
 }
