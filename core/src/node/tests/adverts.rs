@@ -1,5 +1,8 @@
 //! What neighbours tell each other about everybody.
 
+mod epochs;
+mod restarts;
+
 use super::*;
 
 fn names(world: &mut World, number: usize) -> Vec<String> {
