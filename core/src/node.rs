@@ -84,6 +84,8 @@ pub struct Node {
     stale: settle::Stale,
     crowded: Seldom,
     expire_at: Instant,
+    /// When this node was called before this time. Its host may have slept since.
+    awake_at: Instant,
     /// Each link closes with the next bytes that are pulled from it.
     shut_down: bool,
 }
@@ -147,6 +149,7 @@ impl Node {
             stale: settle::Stale::default(),
             crowded: Seldom::default(),
             expire_at: now + EXPIRE_INTERVAL,
+            awake_at: now,
             shut_down: false,
         };
         node.settle(now);
@@ -182,6 +185,7 @@ impl Node {
             Input::Timeout => self.on_timeout(now),
         }
         self.settle(now);
+        self.awake_at = now;
     }
 
     fn on_transport(&mut self, now: Instant, transport: TransportId, event: TransportEvent) {

@@ -4,8 +4,11 @@ use crate::limits::{KEEPALIVE_INTERVAL, LINK_DEAD_AFTER};
 use crate::time::{Duration, Instant, earliest};
 use crate::wire::control::Keepalive;
 
-/// Nothing heard for so long makes a link suspect, and it is asked at once whether it lives.
+/// Nothing heard for so long makes a link suspect.
 const SUSPECT_AFTER: Duration = Duration::from_millis(6_500);
+/// It is asked so long before whether it lives. Nobody is judged who was not asked and had that
+/// time: the silence may be that of this node's own sleep.
+const ANSWER: Duration = Duration::from_millis(500);
 /// Data went out and nothing came back for so long: the other end is asked.
 const ASK_AFTER: Duration = Duration::from_secs(2);
 /// It did not answer either: the link is suspect before its next keepalive is missed.
@@ -20,8 +23,8 @@ pub(super) struct Liveness {
     due: bool,
     /// The next keepalive asks for an answer.
     ask: bool,
-    /// The silence was answered with a question already.
-    asked: bool,
+    /// When the silence was answered with a question.
+    asked: Option<Instant>,
     /// When data first went out since something was heard.
     unanswered_since: Option<Instant>,
     suspect: bool,
@@ -44,7 +47,7 @@ impl Liveness {
             keepalive_at: now + KEEPALIVE_INTERVAL,
             due: true,
             ask: true,
-            asked: false,
+            asked: None,
             unanswered_since: None,
             suspect: false,
             sent: 0,
@@ -58,7 +61,7 @@ impl Liveness {
     /// A sealed frame came in. Says whether that ends a suspicion.
     pub(super) fn on_frame(&mut self, now: Instant) -> bool {
         self.heard_at = now;
-        self.asked = false;
+        self.asked = None;
         self.unanswered_since = None;
         core::mem::take(&mut self.suspect)
     }
@@ -132,23 +135,29 @@ impl Liveness {
             self.due = true;
             self.keepalive_at = now + KEEPALIVE_INTERVAL;
         }
-        if now >= self.ask_at() && !self.asked {
-            self.asked = true;
+        if now >= self.ask_at() && self.asked.is_none() {
+            self.asked = Some(now);
             self.probe();
         }
-        let becomes_suspect = now >= self.suspect_at() && !self.suspect;
+        let doubtful = self.suspect_at().is_some_and(|at| now >= at);
+        let becomes_suspect = doubtful && !self.suspect;
         self.suspect |= becomes_suspect;
         becomes_suspect
     }
 
     fn ask_at(&self) -> Instant {
-        let suspect_at = self.heard_at + SUSPECT_AFTER;
-        self.unanswered_since.map_or(suspect_at, |since| suspect_at.min(since + ASK_AFTER))
+        let silent = self.heard_at + (SUSPECT_AFTER - ANSWER);
+        self.unanswered_since.map_or(silent, |since| silent.min(since + ASK_AFTER))
     }
 
-    fn suspect_at(&self) -> Instant {
+    fn suspect_at(&self) -> Option<Instant> {
         let silent = self.heard_at + SUSPECT_AFTER;
-        self.unanswered_since.map_or(silent, |since| silent.min(since + UNANSWERED_AFTER))
+        let data = self.unanswered_since.map(|since| since + UNANSWERED_AFTER);
+        Some(silent.min(data.unwrap_or(silent)).max(self.asked? + ANSWER))
+    }
+
+    fn dead_at(&self) -> Option<Instant> {
+        Some((self.heard_at + LINK_DEAD_AFTER).max(self.asked? + ANSWER))
     }
 
     pub(super) fn is_suspect(&self) -> bool {
@@ -156,7 +165,7 @@ impl Liveness {
     }
 
     pub(super) fn is_dead(&self, now: Instant) -> bool {
-        now.since(self.heard_at) >= LINK_DEAD_AFTER
+        self.dead_at().is_some_and(|at| now >= at)
     }
 
     pub(super) fn heard_at(&self) -> Instant {
@@ -168,9 +177,9 @@ impl Liveness {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let ask = (!self.asked).then(|| self.ask_at());
-        let suspect = (!self.suspect).then(|| self.suspect_at());
-        earliest([Some(self.keepalive_at), ask, suspect, Some(self.heard_at + LINK_DEAD_AFTER)])
+        let ask = self.asked.is_none().then(|| self.ask_at());
+        let suspect = if self.suspect { None } else { self.suspect_at() };
+        earliest([Some(self.keepalive_at), ask, suspect, self.dead_at()])
     }
 }
 
@@ -199,10 +208,12 @@ mod tests {
         live.poll(MS(0));
         live.handle_timeout(MS(5_000));
         live.poll(MS(5_000)).unwrap();
+        assert_eq!(live.next_timeout(), Some(MS(6_000)));
+        assert!(!live.handle_timeout(MS(6_000)));
+        let probe = live.poll(MS(6_000)).unwrap();
+        assert_eq!(probe.flags & Keepalive::REPLY, Keepalive::REPLY);
         assert!(!live.handle_timeout(MS(6_499)));
         assert!(live.handle_timeout(MS(6_500)) && live.is_suspect());
-        let probe = live.poll(MS(6_500)).unwrap();
-        assert_eq!(probe.flags & Keepalive::REPLY, Keepalive::REPLY);
         live.handle_timeout(MS(6_600));
         assert_eq!(live.poll(MS(6_600)), None, "asked once");
         assert!(!live.handle_timeout(MS(7_000)), "told once");
@@ -225,6 +236,23 @@ mod tests {
         assert!(live.on_frame(MS(4_600)) && !live.is_suspect());
         assert!(!live.on_frame(MS(4_700)));
         assert_eq!(live.next_timeout(), Some(MS(8_000)), "the next keepalive");
+    }
+
+    #[test]
+    fn after_a_sleep_the_other_end_is_asked_before_it_is_judged() {
+        for hours in [0, 5] {
+            let mut live = Liveness::new(MS(0), Duration::ZERO);
+            live.poll(MS(0));
+            live.on_data_sent(MS(1_000));
+            let woke = MS(9_000 + hours * 3_600_000);
+            assert!(!live.is_dead(woke) && !live.handle_timeout(woke));
+            assert_eq!(live.poll(woke).unwrap().flags, Keepalive::REPLY);
+            assert_eq!(live.next_timeout(), Some(woke + ANSWER));
+            assert!(!live.handle_timeout(woke + ANSWER / 2));
+            assert_eq!(live.is_dead(woke + ANSWER), hours > 0);
+            assert!(live.handle_timeout(woke + ANSWER) && live.is_suspect());
+            assert!(live.on_frame(woke + ANSWER) && !live.is_dead(woke + ANSWER));
+        }
     }
 
     #[test]

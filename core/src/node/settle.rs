@@ -163,7 +163,11 @@ impl Node {
             self.bus.handle_static_key(peer, self.database.separate_key(&peer));
             self.tell_path(now, peer, path);
         } else if self.paths.remove(&peer).is_some() {
-            self.database.note_reachable(now, &peer);
+            // Whoever is missed after a sleep was last met before it.
+            let met_at = self.awake_at.min(now);
+            if self.database.reachable_at(&peer) < Some(met_at) {
+                self.database.note_reachable(met_at, &peer);
+            }
             self.bus.handle_path(now, peer, None);
         }
     }

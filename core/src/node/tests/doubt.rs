@@ -1,5 +1,6 @@
 //! Links that fall silent: what is done before they are down.
 
+mod asleep;
 mod measured;
 
 use super::*;

@@ -12,7 +12,7 @@ impl World {
         let now = self.now;
         let Some(node) = self.nodes[relay].as_mut() else { return };
         for neighbour in node.neighbours.values_mut() {
-            let mut frames: Frames = neighbour.relay.drain().collect();
+            let mut frames: Frames = neighbour.relay.drain(now).collect();
             conduct(&mut frames);
             for (frame, from) in frames {
                 let _ = neighbour.relay.push(now, frame, from);

@@ -16,6 +16,7 @@ pub(super) fn start_as(world: &mut World, number: usize, whose: Identity, kept: 
         instance: Instance::from_bytes(run.to_be_bytes()),
         epoch: kept.unwrap_or(0),
         aead: Arc::new(Portable),
+        verifier: Arc::new(Strict),
     };
     let config = NodeConfig {
         device_name: format!("n{number}"),
