@@ -98,6 +98,7 @@ pub struct Host {
     pub(crate) timer: Option<Instant>,
     /// Timeouts at one moment after which the next was due at once.
     pub(crate) stuck: u32,
+    pub(crate) timeouts: u64,
     pub(crate) turn_is_due: bool,
     /// What waits for a machine that sleeps.
     pub(crate) held: Vec<(TransportId, TransportEvent)>,
@@ -126,6 +127,7 @@ impl Host {
             dials: BTreeMap::new(),
             timer: None,
             stuck: 0,
+            timeouts: 0,
             turn_is_due: false,
             held: Vec::new(),
             up: BTreeMap::new(),
@@ -191,6 +193,12 @@ impl Host {
     /// Links whose handshake this node has done, and with whom.
     pub fn links_up(&self) -> impl Iterator<Item = (LinkId, PeerKey)> + '_ {
         self.up.iter().map(|(link, peer)| (*link, *peer))
+    }
+
+    /// How often the node's own time has come, in all its runs.
+    #[must_use]
+    pub fn timeouts(&self) -> u64 {
+        self.timeouts
     }
 
     /// What the node has allocated and not given back, in bytes; its application's share included,

@@ -42,13 +42,19 @@
 //! [`World::air`] and [`World::truth`]; ask after each moment with [`World::run_until_true`].
 
 pub mod air;
+pub mod app;
 pub mod chance;
+pub mod check;
+pub mod double;
+pub mod fault;
 pub mod host;
 pub mod ledger;
 pub mod log;
 pub mod medium;
 pub mod plan;
 mod queue;
+pub mod scenario;
+pub mod story;
 pub mod swift;
 pub mod tally;
 pub mod topology;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hedgerow_core::config::NodeConfig;
 use hedgerow_core::crypto::aead::{AeadProvider, Portable};
+use hedgerow_core::crypto::verifier::{Strict, Verifier};
 use hedgerow_core::time::Duration;
 
 use crate::medium::Medium;
@@ -26,6 +27,8 @@ pub struct Plan {
     pub config: NodeConfig,
     /// What seals.
     pub aead: Arc<dyn AeadProvider>,
+    /// What checks the signatures of adverts.
+    pub verifier: Arc<dyn Verifier>,
 }
 
 impl Plan {
@@ -40,6 +43,7 @@ impl Plan {
             clocks_within: Duration::from_secs(24 * 3_600),
             config: NodeConfig::default(),
             aead: Arc::new(Portable),
+            verifier: Arc::new(Strict),
         }
     }
 

@@ -152,6 +152,11 @@ impl Way {
         arrival.into_iter().chain(again).min()
     }
 
+    /// It is shaped like this from now on.
+    pub fn reshape(&mut self, now: Instant, shape: Shape) {
+        self.pipe.set_shape(pipe_time(now), shape);
+    }
+
     /// Stalls or goes on.
     pub fn set_hearing(&mut self, hearing: Hearing) {
         self.hearing = hearing;

@@ -44,6 +44,7 @@ impl World {
             instance: Instance::from_bytes(chance.bits().to_be_bytes()),
             epoch: host.epoch,
             aead: self.plan.aead.clone(),
+            verifier: self.plan.verifier.clone(),
         };
         let config = NodeConfig { device_name: format!("node {node}"), ..self.plan.config.clone() };
         let its_own = host.account.enter();

@@ -62,6 +62,19 @@ impl World {
         }
     }
 
+    /// Links of a pair are shaped like this from now on, in both directions, also those that
+    /// stand.
+    pub fn reshape(&mut self, pair: Pair, shape: Shape) {
+        let Some(reach) = self.air.reach_mut(pair) else { return };
+        reach.shapes = [shape; 2];
+        for id in self.air.cables_of(pair) {
+            let now = self.now;
+            let Some(cable) = self.air.cable_mut(id) else { continue };
+            cable.ways.iter_mut().for_each(|way| way.reshape(now, shape));
+            self.arm(id);
+        }
+    }
+
     /// Has `from` heard by the other one of a pair, or not: a cut of one direction. Nothing is
     /// lost of a stream; it stalls, and what was held comes when it is heard again.
     pub fn set_hearing(&mut self, pair: Pair, from: usize, hearing: Hearing) {

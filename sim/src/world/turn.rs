@@ -201,6 +201,7 @@ impl World {
             return;
         }
         self.log.note(self.now, Some(node), What::Timeout);
+        self.hosts[node].timeouts += 1;
         self.hosts[node].run_node(self.now, |now, core| core.handle_input(now, Input::Timeout));
         self.turn(node);
         let is_due_again = self.hosts[node].timer.is_some_and(|next| next <= self.now);

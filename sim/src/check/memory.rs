@@ -1,0 +1,75 @@
+//! No node takes more memory than its tables may, and one that has nothing to do takes no more.
+
+use hedgerow_core::time::Duration;
+
+use super::{Breach, Checker, Phase, View, breach};
+use crate::host::State;
+
+/// What a node takes before it knows anybody, in bytes.
+const ALONE_BYTES: i64 = 64 * 1_024;
+/// What each peer of the world may add at rest, in bytes: adverts, routes, a session with keys, its
+/// windows of packet numbers and its streams' names.
+const PEER_BYTES: i64 = 32 * 1_024;
+/// What each link may add, in bytes: keys, a frame that is being read, a chunk that is being filled.
+const LINK_BYTES: i64 = 160 * 1_024;
+/// What waits for others in the storm, in bytes: the traffic of a world adds up to less.
+const WAITING_BYTES: i64 = 8 * 1_024 * 1_024;
+/// How much more a node may take at the end of its rest than after a while of it, in bytes: less
+/// than any advert, message or frame.
+const GROWTH_BYTES: i64 = 64;
+/// Keepalives and acknowledgements of the last words have filled all buffers by then.
+const SETTLED_AFTER: Duration = Duration::from_secs(20);
+
+/// What each node takes.
+#[derive(Debug, Default)]
+pub struct Memory {
+    looked_at: u64,
+    settled: Option<Vec<i64>>,
+    most: i64,
+    growth: i64,
+}
+
+impl Checker for Memory {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn on_moment(&mut self, view: &View<'_>) -> Result<(), Breach> {
+        // Ten times a second.
+        let moment = view.now().as_micros() / 100_000;
+        if core::mem::replace(&mut self.looked_at, moment) == moment {
+            return Ok(());
+        }
+        let hosts = view.world.hosts();
+        let at_rest = view.phase == Phase::Idle;
+        for (node, host) in hosts.iter().enumerate() {
+            let bytes = host.memory();
+            self.most = self.most.max(bytes);
+            if host.state() == State::Off {
+                continue;
+            }
+            let (peers, links) = (hosts.len() as i64, host.links().count() as i64);
+            let waiting = if at_rest { 0 } else { WAITING_BYTES };
+            let budget = ALONE_BYTES + peers * PEER_BYTES + links * LINK_BYTES + waiting;
+            if bytes > budget {
+                return breach!("node {node} takes {bytes} bytes of memory, over {budget}");
+            }
+        }
+        if at_rest && view.phase_time() >= SETTLED_AFTER {
+            let now: Vec<i64> = hosts.iter().map(|host| host.memory()).collect();
+            let settled = self.settled.get_or_insert_with(|| now.clone());
+            for (node, (bytes, before)) in now.iter().zip(settled).enumerate() {
+                self.growth = self.growth.max(bytes - *before);
+                if bytes - *before > GROWTH_BYTES {
+                    return breach!("node {node} grew at rest from {before} to {bytes} bytes");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        let bytes = |bytes: i64| u64::try_from(bytes).unwrap_or(0);
+        vec![("most memory", bytes(self.most)), ("growth at rest", bytes(self.growth))]
+    }
+}
