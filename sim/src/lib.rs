@@ -35,6 +35,7 @@
 //! | [`walk`] | people who walk about with radios |
 //! | [`ledger`] | memory to the byte, an account for each node: [`host::Host::memory`] |
 //! | [`swift`] | for big worlds: quick seals, remembered signatures ([`Plan::swift`]) |
+//! | [`scale`] | how meshes behave as they grow: docs/scale.md |
 //! | [`chance`] | the one seed, forked by purpose |
 //!
 //! A fault is a call on `World` between two steps: run until its time, call, run on. What a
@@ -53,6 +54,7 @@ pub mod log;
 pub mod medium;
 pub mod plan;
 mod queue;
+pub mod scale;
 pub mod scenario;
 pub mod story;
 pub mod swift;

@@ -1,6 +1,7 @@
 //! `hedgerow-sim`: plays worlds from seeds.
 
 mod commit;
+mod measure;
 mod soak;
 
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ enum Command {
     Run(Run),
     /// Play world after world on two threads until the time is over or a promise is broken.
     Soak(Soak),
+    /// Measure how meshes behave as they grow, and write the page of it.
+    Scale(measure::Scale),
 }
 
 #[derive(clap::Args)]
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(run) => play(&run),
         Command::Soak(soak) => soak::soak(soak.minutes, soak.from, soak.count),
+        Command::Scale(scale) => scale.run(),
     }
 }
 

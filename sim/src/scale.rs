@@ -1,0 +1,274 @@
+//! How the mesh behaves as it grows: the figures of docs/scale.md.
+
+pub mod alternates;
+pub mod mesh;
+mod page;
+pub mod repair;
+pub mod spf;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hedgerow_core::time::Duration;
+
+pub use mesh::{Mesh, Shape};
+pub use page::write as page;
+
+use crate::chance::Chance;
+use crate::medium::Medium;
+use crate::tally::Sent;
+use repair::{Affected, Repair};
+
+/// The sizes of the tables.
+pub const SIZES: [usize; 7] = [10, 49, 100, 256, 529, 1_000, 2_000];
+/// The sizes of a quick run.
+pub const SIZES_QUICK: [usize; 3] = [10, 49, 100];
+
+/// A mesh that never gets complete is given up after this.
+const COLD_LIMIT: Duration = Duration::from_secs(300);
+/// What is unsettled after a change has gone by then.
+const SETTLE: Duration = Duration::from_secs(30);
+/// How long an idle mesh is watched: twelve keepalives.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long halves of a mesh, or one node, are apart.
+const APART: Duration = Duration::from_secs(10);
+/// How long nodes change places.
+const CHURN: Duration = Duration::from_secs(30);
+/// Of all nodes, this part changes places each second.
+const CHURN_PART: f64 = 0.01;
+/// Links that are lost, one after the other.
+const LOSSES: usize = 4;
+
+/// One line of a table: a mesh, and how it behaved.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The shape.
+    pub shape: Shape,
+    /// Nodes.
+    pub nodes: usize,
+    /// Edges of the shape.
+    pub edges: usize,
+    /// From the start of all nodes until every graph has all peers and edges, if it came to that.
+    pub cold: Option<Duration>,
+    /// Peers that graphs have on average by then.
+    pub peers_seen: f64,
+    /// What all nodes sent until then.
+    pub cold_sent: Sent,
+    /// What was sent in [`Row::idle_time`] while nothing happened.
+    pub idle_sent: Sent,
+    /// How long that was watched.
+    pub idle_time: Duration,
+    /// What was sent in [`Row::churn_time`] while nodes changed places.
+    pub churn_sent: Sent,
+    /// How long that was watched.
+    pub churn_time: Duration,
+    /// Ways that led over a lost link and could be sent on at once.
+    pub repair_with: Affected,
+    /// Ways that could not.
+    pub repair_without: Affected,
+    /// The longest time until all graphs had lost the edge.
+    pub repair_graphs: Option<Duration>,
+    /// From when two halves are in reach again until every graph is complete.
+    pub heal: Option<Duration>,
+    /// What crossed the links of one node that was apart, both ways, until it was quiet again.
+    pub rejoin: Option<Sent>,
+    /// Bytes a node has allocated for each peer it knows, above what it had alone.
+    pub bytes_per_peer: Option<f64>,
+    /// The processor's time for one computation of all routes.
+    pub spf: Duration,
+    /// The share of ways with a loop-free alternate.
+    pub alternates: f64,
+}
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where chance comes from.
+    pub seed: u64,
+    /// The sizes of meshes.
+    pub sizes: Vec<usize>,
+    /// The command that was given, for the page.
+    pub command: String,
+}
+
+/// Everything that was measured.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// What was asked for.
+    pub options: Options,
+    /// Links like a local network's: by shape, then size.
+    pub lan: Vec<Row>,
+    /// A grid of 49 over links like Bluetooth's.
+    pub radio: Row,
+}
+
+/// Measures all shapes and sizes, two worlds at a time. `tell` is given a line for each step.
+pub fn measure(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Figures {
+    let mut jobs: Vec<(Shape, usize, bool)> = Vec::new();
+    for shape in Shape::ALL {
+        jobs.extend(options.sizes.iter().map(|nodes| (shape, *nodes, false)));
+    }
+    jobs.push((Shape::Grid, 49, true));
+    // The biggest first, so that the last ones to end are short.
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|job| (std::cmp::Reverse(jobs[*job].1), *job));
+    let (next, rows) = (AtomicUsize::new(0), Mutex::new(vec![None; jobs.len()]));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(job) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (shape, nodes, is_radio) = jobs[*job];
+                    let medium = if is_radio { Medium::radio(8) } else { Medium::lan() };
+                    let row = row(shape, nodes, medium, options.seed, tell);
+                    rows.lock().expect("no thread panics with the rows")[*job] = Some(row);
+                }
+            });
+        }
+    });
+    let rows = rows.into_inner().expect("no thread panicked");
+    let mut lan: Vec<Row> = rows.into_iter().flatten().collect();
+    let radio = lan.pop().expect("the last job is the radio's");
+    Figures { options: options.clone(), lan, radio }
+}
+
+/// Measures one mesh.
+pub fn row(
+    shape: Shape,
+    nodes: usize,
+    medium: Medium,
+    seed: u64,
+    tell: &(dyn Fn(&str) + Sync),
+) -> Row {
+    let name = format!("{} of {nodes}, {}", shape.name(), medium.profile.kind.name());
+    let tell = |what: String| tell(&format!("{name}: {what}"));
+    let mut mesh = Mesh::new(shape, nodes, medium, seed);
+    let edges = mesh.edges.len();
+    let alone = mesh.alone();
+    let cold = mesh.complete(edges, COLD_LIMIT);
+    let cold_sent = mesh.sent();
+    let peers_seen = mesh.mean(|host| host.view().peers as f64);
+    tell(format!("all see all after {cold:?}, {} bytes", cold_sent.total()));
+    mesh.world.run(SETTLE);
+    let bytes_per_peer =
+        cold.map(|_| (mesh.mean(|host| host.memory() as f64) - alone) / (nodes - 1) as f64);
+    let before = mesh.sent();
+    mesh.world.run(IDLE);
+    let idle_sent = mesh.sent().since(&before);
+    tell(format!("idle {} bytes", idle_sent.total()));
+    let repair = repairs(&mut mesh, seed);
+    tell(format!("repair {repair:?}"));
+    let rejoin = cold.and_then(|_| rejoin(&mut mesh));
+    let heal = cold.and_then(|_| heal(&mut mesh));
+    tell(format!("rejoin {rejoin:?}, heal {heal:?}"));
+    let churn_sent = churn(&mut mesh, seed);
+    tell(format!("churn {} bytes", churn_sent.total()));
+    let defects = mesh.world.defects();
+    assert!(defects.is_empty(), "{name}: {:?}", &defects[..defects.len().min(3)]);
+    Row {
+        shape,
+        nodes,
+        edges,
+        cold,
+        peers_seen,
+        cold_sent,
+        idle_sent,
+        idle_time: IDLE,
+        churn_sent,
+        churn_time: CHURN,
+        repair_with: repair.with_alternate,
+        repair_without: repair.without,
+        repair_graphs: repair.graphs,
+        heal,
+        rejoin,
+        bytes_per_peer,
+        spf: spf::cost(nodes, &mesh.edges),
+        alternates: alternates::coverage(&mesh),
+    }
+}
+
+/// Loses some links one after the other; the worst of all.
+fn repairs(mesh: &mut Mesh, seed: u64) -> Repair {
+    let mut chance = Chance::new(seed).fork(101);
+    let mut worst = Repair::default();
+    for _ in 0..LOSSES {
+        let edge = mesh.edges[chance.index(mesh.edges.len())];
+        let one = repair::lose_one(mesh, edge);
+        worst = Repair {
+            with_alternate: worst.with_alternate.with(one.with_alternate),
+            without: worst.without.with(one.without),
+            graphs: worst.graphs.max(one.graphs),
+        };
+    }
+    worst
+}
+
+/// Takes the node in the middle away for a while; what crosses its links when it is back.
+fn rejoin(mesh: &mut Mesh) -> Option<Sent> {
+    let place = mesh.nodes() / 2;
+    let edges = mesh.edges_at(place);
+    mesh.sever(&edges);
+    mesh.world.run(APART);
+    let node = mesh.node_at[place];
+    let before = *mesh.world.host(node).sent();
+    mesh.connect(&edges);
+    mesh.complete(mesh.edges.len(), COLD_LIMIT)?;
+    mesh.world.run(Duration::from_secs(3));
+    let own = mesh.world.host(node).sent().since(&before);
+    // What the others sent on the links that stand now, which are new.
+    let key = mesh.world.host(node).key();
+    let others = mesh.world.hosts().iter().flat_map(|host| {
+        let to_it = host.links_up().filter(|(_, peer)| *peer == key).map(|(link, _)| link);
+        to_it.filter_map(|link| host.links().find(|(other, ..)| *other == link)).map(|(.., s)| *s)
+    });
+    let rejoin = others.fold(own, |sum, sent| sum.plus(&sent));
+    mesh.world.run(SETTLE);
+    Some(rejoin)
+}
+
+/// Parts the mesh into two halves and puts them together again.
+fn heal(mesh: &mut Mesh) -> Option<Duration> {
+    let distances = mesh.distances(0, &mesh.edges);
+    let mut order: Vec<usize> = (0..mesh.nodes()).collect();
+    order.sort_by_key(|place| (distances[*place], *place));
+    let mut is_near = vec![false; mesh.nodes()];
+    order.iter().take(mesh.nodes() / 2).for_each(|place| is_near[*place] = true);
+    let between: Vec<_> =
+        mesh.edges.iter().copied().filter(|(a, b)| is_near[*a] != is_near[*b]).collect();
+    mesh.sever(&between);
+    mesh.world.run(APART);
+    mesh.connect(&between);
+    let heal = mesh.complete(mesh.edges.len(), COLD_LIMIT);
+    mesh.world.run(SETTLE);
+    heal
+}
+
+/// Has nodes change places; what all nodes send meanwhile.
+fn churn(mesh: &mut Mesh, seed: u64) -> Sent {
+    let mut chance = Chance::new(seed).fork(102);
+    // Two move at each change.
+    let pause = Duration::from_secs_f64(2.0 / (mesh.nodes() as f64 * CHURN_PART));
+    let before = mesh.sent();
+    let end = mesh.world.now() + CHURN;
+    let mut next = mesh.world.now();
+    while next < end {
+        let (a, b) = (chance.index(mesh.nodes()), chance.index(mesh.nodes()));
+        if a != b {
+            mesh.swap(a, b);
+        }
+        next = (next + pause).min(end);
+        mesh.world.run_until(next);
+    }
+    mesh.sent().since(&before)
+}
+
+impl Mesh {
+    /// What a node has allocated that knows nobody: the mean of all, before anything happened.
+    fn alone(&mut self) -> f64 {
+        self.world.run(Duration::from_micros(1));
+        self.mean(|host| host.memory() as f64)
+    }
+
+    fn mean(&self, figure: impl Fn(&crate::host::Host) -> f64) -> f64 {
+        self.world.hosts().iter().map(figure).sum::<f64>() / self.nodes() as f64
+    }
+}
