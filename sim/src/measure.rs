@@ -37,7 +37,7 @@ impl Scale {
             command.push_str(&format!(" --seed {}", self.seed));
         }
         let sizes = sizes.iter().copied().filter(is_wanted).collect();
-        let options = Options { seed: self.seed, sizes, command };
+        let options = Options { seed: self.seed, sizes, radio_nodes: 49, command };
         let figures = scale::measure(&options, &|line| eprintln!("{line}"));
         let page = scale::page(&figures);
         if self.out.as_os_str() == "-" {

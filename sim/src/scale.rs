@@ -87,6 +87,8 @@ pub struct Options {
     pub seed: u64,
     /// The sizes of meshes.
     pub sizes: Vec<usize>,
+    /// The size of the grid over links like Bluetooth's.
+    pub radio_nodes: usize,
     /// The command that was given, for the page.
     pub command: String,
 }
@@ -98,7 +100,7 @@ pub struct Figures {
     pub options: Options,
     /// Links like a local network's: by shape, then size.
     pub lan: Vec<Row>,
-    /// A grid of 49 over links like Bluetooth's.
+    /// A grid over links like Bluetooth's.
     pub radio: Row,
 }
 
@@ -108,7 +110,7 @@ pub fn measure(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Figures {
     for shape in Shape::ALL {
         jobs.extend(options.sizes.iter().map(|nodes| (shape, *nodes, false)));
     }
-    jobs.push((Shape::Grid, 49, true));
+    jobs.push((Shape::Grid, options.radio_nodes, true));
     // The biggest first, so that the last ones to end are short.
     let mut order: Vec<usize> = (0..jobs.len()).collect();
     order.sort_by_key(|job| (std::cmp::Reverse(jobs[*job].1), *job));

@@ -1,0 +1,42 @@
+//! The figures of docs/scale.md can be measured, repeat, and make a page.
+
+use std::time::Duration;
+
+use hedgerow_sim::Medium;
+use hedgerow_sim::scale::{self, Figures, Options, Row, Shape};
+
+fn measure() -> Figures {
+    let command = "the command".to_owned();
+    let options = Options { seed: 1, sizes: vec![10], radio_nodes: 9, command };
+    scale::measure(&options, &|line| println!("{line}"))
+}
+
+#[test]
+fn small_meshes_are_measured_and_shown() {
+    let figures = measure();
+    let shapes: Vec<Shape> = figures.lan.iter().map(|row| row.shape).collect();
+    assert_eq!(shapes, Shape::ALL);
+    for row in figures.lan.iter().chain([&figures.radio]) {
+        let is_radio = std::ptr::eq(row, &raw const figures.radio);
+        let within = Duration::from_secs(if is_radio { 20 } else { 2 });
+        assert!(row.cold.is_some_and(|cold| cold < within), "{row:?}");
+        assert!(row.peers_seen == (row.nodes - 1) as f64);
+        assert!(row.cold_sent.handshake.frames >= 5 * row.edges as u64, "{row:?}");
+        assert!((0.1..6.2).contains(&row.idle_per_direction()), "{row:?}");
+        assert_eq!(row.idle_sent.control.frames, 0, "only keepalives: {row:?}");
+        assert!(row.churn_per_node() > row.idle_per_node(), "{row:?}");
+        assert!(row.heal.is_some() && row.rejoin.is_some_and(|sent| sent.handshake.frames > 0));
+        assert!(row.bytes_per_peer.is_some_and(|bytes| (500.0..50_000.0).contains(&bytes)));
+        assert!(row.spf > Duration::ZERO);
+    }
+    assert!(figures.lan[0].alternates == 0.0 && figures.lan[2].alternates > 0.3);
+    let page = scale::page(&figures);
+    for words in ["the command", "## Line", "## Grid", "## Random places", "## Aims", "| 10 | 9 |"]
+    {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    // All but the processor's time repeats.
+    let again = scale::row(Shape::Grid, 10, Medium::lan(), 1, &|_| ());
+    let figures_of = |row: &Row| format!("{:?}", Row { spf: Duration::ZERO, ..row.clone() });
+    assert_eq!(figures_of(&figures.lan[1]), figures_of(&again));
+}
