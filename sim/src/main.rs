@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(run) => play(&run),
         Command::Soak(soak) => soak::soak(soak.minutes, soak.from, soak.count),
-        Command::Scale(scale) => scale.run(),
+        Command::Scale(arguments) => measure::scale(&arguments),
     }
 }
 

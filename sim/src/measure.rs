@@ -1,11 +1,12 @@
-//! `hedgerow-sim scale`.
+//! The command `scale`: measures, and writes docs/scale.md.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use hedgerow_sim::scale::{self, Options};
 
-#[derive(Debug, clap::Args)]
+/// What to measure, and where to write it.
+#[derive(clap::Args)]
 pub(crate) struct Scale {
     /// Only meshes of up to 100 nodes.
     #[arg(long)]
@@ -21,35 +22,33 @@ pub(crate) struct Scale {
     out: PathBuf,
 }
 
-impl Scale {
-    /// Measures and writes the page.
-    pub(crate) fn run(&self) -> ExitCode {
-        let sizes: &[usize] = if self.quick { &scale::SIZES_QUICK } else { &scale::SIZES };
-        let is_wanted = |nodes: &usize| self.nodes_max.is_none_or(|most| *nodes <= most);
-        let mut command = String::from("cargo run --release -p hedgerow-sim -- scale");
-        if self.quick {
-            command.push_str(" --quick");
-        }
-        if let Some(most) = self.nodes_max {
-            command.push_str(&format!(" --nodes-max {most}"));
-        }
-        if self.seed != 1 {
-            command.push_str(&format!(" --seed {}", self.seed));
-        }
-        let sizes = sizes.iter().copied().filter(is_wanted).collect();
-        let options = Options { seed: self.seed, sizes, radio_nodes: 49, command };
-        let figures = scale::measure(&options, &|line| eprintln!("{line}"));
-        let page = scale::page(&figures);
-        if self.out.as_os_str() == "-" {
-            print!("{page}");
-            return ExitCode::SUCCESS;
-        }
-        match std::fs::write(&self.out, page) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{} was not written: {error}", self.out.display());
-                ExitCode::FAILURE
-            }
+/// Measures with a line on stderr for each step.
+pub(crate) fn scale(arguments: &Scale) -> ExitCode {
+    let sizes: &[usize] = if arguments.quick { &scale::SIZES_QUICK } else { &scale::SIZES };
+    let is_wanted = |nodes: &usize| arguments.nodes_max.is_none_or(|most| *nodes <= most);
+    let mut command = String::from("cargo run --release -p hedgerow-sim -- scale");
+    if arguments.quick {
+        command.push_str(" --quick");
+    }
+    if let Some(most) = arguments.nodes_max {
+        command.push_str(&format!(" --nodes-max {most}"));
+    }
+    if arguments.seed != 1 {
+        command.push_str(&format!(" --seed {}", arguments.seed));
+    }
+    let sizes = sizes.iter().copied().filter(is_wanted).collect();
+    let options = Options { seed: arguments.seed, sizes, radio_nodes: 49, command };
+    let figures = scale::measure(&options, &|line| eprintln!("{line}"));
+    let page = scale::page(&figures);
+    if arguments.out.as_os_str() == "-" {
+        print!("{page}");
+        return ExitCode::SUCCESS;
+    }
+    match std::fs::write(&arguments.out, page) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{} was not written: {error}", arguments.out.display());
+            ExitCode::FAILURE
         }
     }
 }
