@@ -122,3 +122,19 @@ fn an_old_home_and_a_lost_one_come_back() {
     converge(&mut world, Duration::from_secs(60));
     assert_ne!(world.host(0).key(), key);
 }
+
+#[test]
+fn bytes_of_all_classes_add_up_to_what_was_sent() {
+    let mut world = world(4, Medium::lan(), &topology::ring(4));
+    converge(&mut world, Duration::from_secs(2));
+    world.run(Duration::from_secs(20));
+    for host in world.hosts() {
+        let on_links = host.links().map(|(.., sent)| sent.total()).sum::<u64>();
+        let sent = host.sent();
+        // Links that were one too many are in the sum alone.
+        assert!(on_links > 0 && on_links <= sent.total());
+        assert!(sent.keepalive.frames >= 6 && sent.keepalive.bytes <= 29 * sent.keepalive.frames);
+        assert!(sent.control.bytes > 0 && sent.handshake.bytes > 0);
+        assert_eq!(sent.data.bytes, 0, "nobody sends anything");
+    }
+}
