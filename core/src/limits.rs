@@ -215,11 +215,13 @@ pub const RANGE_LOOKS_PER_S: u64 = 65_536;
 pub const RANGE_LOOKS_BURST: u64 = 8 * 2 * PEERS_MAX as u64;
 /// How long the neighbour with the higher key waits for the other one to begin the comparison.
 pub const OPENING_PATIENCE: Duration = Duration::from_secs(1);
-/// Owners whose adverts are to be asked for, of one neighbour; the comparison at its next link-up
-/// covers what is beyond.
+/// Owners whose adverts are to be asked for, of one neighbour; a comparison finds what is beyond.
 pub const ASKED_MAX: usize = 1_024;
 /// An advert that could not be checked in time is asked for again after this.
 pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// Owners that a neighbour is asked for again in a second: two adverts each are as many as are
+/// checked in that time. More would be sent in vain once more.
+pub const ASKED_AGAIN_PER_S: u32 = VERIFICATIONS_PER_S / 2;
 /// Owners that a full neighbour refused by name and that are not offered to it again.
 pub const REFUSED_OWNERS_MAX: usize = 1_024;
 /// Adverts and ranges take this part of what a neighbour's link promises, in the long run; the

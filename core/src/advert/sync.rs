@@ -253,6 +253,9 @@ impl Sync {
     /// Makes due what was put off.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.asking.handle_timeout(now);
+        if self.asking.take_more() {
+            self.begin();
+        }
         if matches!(self.opening, Opening::At(at) if now >= at) {
             self.opening = Opening::Due;
         }

@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::id::Address;
-use crate::limits::{ADVERTS_PER_OWNER_MAX, ASK_AGAIN_AFTER, ASKED_MAX};
+use crate::limits::{ADVERTS_PER_OWNER_MAX, ASK_AGAIN_AFTER, ASKED_AGAIN_PER_S, ASKED_MAX};
 use crate::time::Instant;
 use crate::wire::control::{AdvertName, ENVELOPE_BYTES_MAX, Stamp, Want};
 
@@ -19,6 +19,8 @@ pub(super) struct Asking {
     /// Owners whose adverts could not be checked in time, or whose profile did not come.
     later: BTreeSet<Address>,
     later_at: Instant,
+    /// There were more than are remembered.
+    more: bool,
 }
 
 impl Asking {
@@ -44,16 +46,28 @@ impl Asking {
         if self.later.is_empty() {
             self.later_at = now + ASK_AGAIN_AFTER;
         }
-        // The comparison at the next link-up covers what is beyond.
         if self.later.len() < ASKED_MAX {
             self.later.insert(owner);
+        } else {
+            self.more = true;
         }
     }
 
+    /// Whether there were more than are remembered, once those have been asked for.
+    pub(super) fn take_more(&mut self) -> bool {
+        self.later.is_empty() && core::mem::take(&mut self.more)
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if now >= self.later_at {
-            self.now.extend(core::mem::take(&mut self.later).into_iter().map(|o| (o, Vec::new())));
+        if now < self.later_at || self.later.is_empty() {
+            return;
         }
+        // As many as can be checked until the next ones are asked for.
+        for _ in 0..ASKED_AGAIN_PER_S {
+            let Some(owner) = self.later.pop_first() else { return };
+            self.now.insert(owner, Vec::new());
+        }
+        self.later_at = now + ASK_AGAIN_AFTER;
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {

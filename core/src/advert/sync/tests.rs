@@ -321,6 +321,19 @@ fn what_could_not_be_checked_in_time_is_asked_for_again() {
 }
 
 #[test]
+fn more_that_could_not_be_checked_than_is_remembered_is_found_by_a_comparison() {
+    let mut pair = Pair::of(0, [&[], &[]]);
+    pair.settle();
+    pair.sides[1].hold_peers(0..1_500);
+    let (a, now) = (&mut pair.sides[0], pair.now);
+    (0..1_500).for_each(|n| a.sync.on_offer(now, Offer::Busy { owner: owner(n).address() }));
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.sides[1].adverts, 3_000, "each of them once");
+    assert!(pair.now.since(now) >= Duration::from_secs(8), "128 owners a second");
+}
+
+#[test]
 fn owners_that_are_forgotten_are_forgotten_here_too() {
     let mut pair = Pair::of(0, [&[], &[]]);
     (10..20).for_each(|number| pair.sides[0].learn(number, 1));
