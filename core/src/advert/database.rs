@@ -402,17 +402,22 @@ impl Database {
         }
     }
 
-    /// The copy of an advert to give to a neighbour.
-    #[must_use]
-    pub fn copy(&self, now: Instant, id: AdvertId) -> Option<AdvertCopy> {
+    /// What an Advert message says: both ages, and the signed bytes.
+    pub(super) fn told(&self, now: Instant, id: AdvertId) -> Option<(u16, u16, &[u8])> {
         let peer = self.peers.get(&id.owner)?;
         let record = peer.record((id.kind, id.key))?;
         let reachable = if id.owner == self.own { now } else { peer.reachable_at };
-        Some(AdvertCopy {
-            signed_age_s: seconds(now.since(record.signed_at)),
-            reachable_age_s: seconds(now.since(reachable)),
-            advert: bytes::Bytes::copy_from_slice(&record.bytes),
-        })
+        let [signed_age_s, reachable_age_s] =
+            [record.signed_at, reachable].map(|since| seconds(now.since(since)));
+        Some((signed_age_s, reachable_age_s, &record.bytes))
+    }
+
+    /// The copy of an advert to give to a neighbour.
+    #[must_use]
+    pub fn copy(&self, now: Instant, id: AdvertId) -> Option<AdvertCopy> {
+        let (signed_age_s, reachable_age_s, advert) = self.told(now, id)?;
+        let advert = bytes::Bytes::copy_from_slice(advert);
+        Some(AdvertCopy { signed_age_s, reachable_age_s, advert })
     }
 
     /// The peers whose adverts are known, this node among them.
@@ -428,8 +433,8 @@ impl Database {
 
     /// A peer's newest profile.
     #[must_use]
-    pub fn profile(&self, peer: &PeerKey) -> Option<&Profile> {
-        self.peers.get(peer)?.profile.as_deref()
+    pub fn profile(&self, peer: &PeerKey) -> Option<Profile> {
+        self.peers.get(peer)?.profile()
     }
 
     /// The Noise static key that a peer's newest profile binds to it beside the converted one.

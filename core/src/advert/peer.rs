@@ -12,7 +12,6 @@ use crate::wire::advert::{Adjacency, AdvertKind, Profile, SignedAdvert};
 pub(super) struct Peer {
     /// In order of their places.
     records: Vec<Record>,
-    pub(super) profile: Option<Box<Profile>>,
     /// The Noise static key that the profile binds to the peer key beside the converted one.
     pub(super) separate_key: Option<Box<[u8; 32]>>,
     pub(super) adjacency: Option<Adjacency>,
@@ -43,7 +42,6 @@ impl Peer {
     pub(super) fn new(by: Address) -> Self {
         Self {
             records: Vec::new(),
-            profile: None,
             separate_key: None,
             adjacency: None,
             reachable_at: Instant::EPOCH,
@@ -93,10 +91,9 @@ impl Peer {
         }
         match head.kind {
             AdvertKind::Profile => {
-                self.profile = Profile::decode(&advert.body).map(Box::new);
-                let binding = self.profile.as_ref().map(|profile| &profile.binding);
+                let profile = Profile::decode(&advert.body);
                 // Checked once: routes are computed often.
-                let key = binding.and_then(|binding| binding.separate_key(owner));
+                let key = profile.and_then(|profile| profile.binding.separate_key(owner));
                 self.separate_key = key.map(Box::new);
                 false
             }
@@ -108,6 +105,12 @@ impl Peer {
             }
             AdvertKind::Unknown(_) => false,
         }
+    }
+
+    /// The newest profile. It is read each time: kept, it would take as much as all else.
+    pub(super) fn profile(&self) -> Option<Profile> {
+        let record = self.record((AdvertKind::Profile, 0))?;
+        SignedAdvert::body_of(&record.bytes).and_then(Profile::decode)
     }
 
     /// Forgets the adverts that `goes` names.

@@ -21,7 +21,7 @@ use crate::limits::{
     SYNC_BURST, SYNC_BURST_BYTES_MAX, SYNC_BURST_BYTES_MIN, SYNC_BYTES_PER_S_MIN, SYNC_SHARE,
 };
 use crate::time::{Instant, earliest};
-use crate::wire::control::{AdvertName, Control, ENVELOPE_BYTES_MAX, Stamp, Want};
+use crate::wire::control::{AdvertName, Control, ENVELOPE_BYTES_MAX, Stamp, Want, encode_advert};
 use crate::wire::ranges::{Content, Range, Ranges};
 
 /// What an answer may take at most, so that it fits a frame behind a keepalive.
@@ -392,17 +392,17 @@ impl Sync {
             let after = self.cursor.map_or(Bound::Unbounded, Bound::Excluded);
             let next = self.dirty.range((after, Bound::Unbounded)).next().map(|(id, _)| *id);
             let Some(id) = next.or_else(|| self.dirty.keys().next().copied()) else { return };
-            let Some(copy) = database.copy(now, id) else {
+            let Some((signed_age_s, reachable_age_s, advert)) = database.told(now, id) else {
                 self.dirty.remove(&id);
                 continue;
             };
             // Two ages and the length of the advert: at most 3 bytes each.
-            if copy.advert.len() + 9 + ENVELOPE_BYTES_MAX > room {
+            if advert.len() + 9 + ENVELOPE_BYTES_MAX > room {
                 return;
             }
             self.dirty.remove(&id);
             self.cursor = Some(id);
-            return Control::Advert(copy).encode(out);
+            return encode_advert(signed_age_s, reachable_age_s, advert, out);
         }
     }
 }

@@ -188,7 +188,7 @@ impl Presence {
         input: &GraphInput<'_>,
         changes: &mut Vec<Change>,
     ) {
-        let profile = input.database.profile(peer).cloned();
+        let profile = input.database.profile(peer);
         let metadata = profile.as_ref().is_some_and(|profile| {
             matches!(has_metadata(profile, input.bodies), Metadata::Body(_))
         });
@@ -292,7 +292,7 @@ impl Presence {
             connections.entry(edge.b).or_default().push(view);
         }
         let mut view = |key: PeerKey, last_seen: Duration| {
-            let profile = input.database.profile(&key).cloned();
+            let profile = input.database.profile(&key);
             let meets = |profile: &Profile| Versions::OURS.highest_common(profile.versions);
             PeerView {
                 key,

@@ -119,11 +119,21 @@ impl SignedAdvert {
         if bytes.len() > ADVERT_BYTES_MAX {
             return None;
         }
+        let (head, body) = Self::parts(&bytes)?;
         let signed = bytes.len().checked_sub(SIGNATURE_BYTES)?;
-        let (head, body) = postcard::take_from_bytes::<AdvertHead>(bytes.get(..signed)?).ok()?;
         let body = bytes.slice(signed.checked_sub(body.len())?..signed);
         let hash = hash::digest(Domain::AdvertBytes, &[&bytes]);
         Some(Self { head, bytes, body, hash })
+    }
+
+    fn parts(bytes: &[u8]) -> Option<(AdvertHead, &[u8])> {
+        let signed = bytes.get(..bytes.len().checked_sub(SIGNATURE_BYTES)?)?;
+        postcard::take_from_bytes::<AdvertHead>(signed).ok()
+    }
+
+    /// The body of an advert that was read before.
+    pub(crate) fn body_of(bytes: &[u8]) -> Option<&[u8]> {
+        Self::parts(bytes).map(|(_, body)| body)
     }
 
     /// Whether the owner signed this advert for `network`; gives the owner's checked key.

@@ -163,7 +163,35 @@ pub struct AdvertCopy {
     pub advert: Bytes,
 }
 
-#[derive(Serialize, Deserialize)]
+/// Appends an Advert message with these ages and signed bytes, which need not be owned.
+pub(crate) fn encode_advert(
+    signed_age_s: u16,
+    reachable_age_s: u16,
+    advert: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let advert_bytes = u16::try_from(advert.len()).expect("an advert is below 64 KiB");
+    let mut ahead = [0; 9];
+    let mut filled = 0;
+    for number in [signed_age_s, reachable_age_s, advert_bytes] {
+        let room = ahead.get_mut(filled..).unwrap_or_default();
+        filled += postcard::to_slice(&number, room).map_or(0, |put| put.len());
+    }
+    let ahead = ahead.get(..filled).unwrap_or_default();
+    put_number(4, out);
+    let length = u16::try_from(ahead.len() + advert.len());
+    put_number(length.expect("a control message is below 64 KiB"), out);
+    out.extend_from_slice(ahead);
+    out.extend_from_slice(advert);
+}
+
+fn put_number(number: u16, out: &mut Vec<u8>) {
+    let mut bytes = [0; 3];
+    let put = postcard::to_slice(&number, &mut bytes).expect("a number of 16 bits has 3 bytes");
+    out.extend_from_slice(put);
+}
+
+#[derive(Deserialize)]
 struct AdvertCopyWire<'a> {
     signed_age_s: u16,
     reachable_age_s: u16,
@@ -210,15 +238,7 @@ impl Control {
             Self::Close(message) => (2, postcard::to_allocvec(message)),
             Self::Ranges(message) => (3, message.to_bytes()),
             Self::Advert(AdvertCopy { signed_age_s, reachable_age_s, advert }) => {
-                let (signed_age_s, reachable_age_s) = (*signed_age_s, *reachable_age_s);
-                (
-                    4,
-                    postcard::to_allocvec(&AdvertCopyWire {
-                        signed_age_s,
-                        reachable_age_s,
-                        advert,
-                    }),
-                )
+                return encode_advert(*signed_age_s, *reachable_age_s, advert, out);
             }
             Self::Want(message) => (5, postcard::to_allocvec(message)),
             Self::BodyWant(message) => (6, postcard::to_allocvec(message)),
@@ -231,9 +251,8 @@ impl Control {
         };
         let body = body.expect("a control message always encodes into a vector");
         let length = u16::try_from(body.len()).expect("a control message is below 64 KiB");
-        for number in [kind, length] {
-            out.extend(postcard::to_allocvec(&number).expect("a number always encodes"));
-        }
+        put_number(kind, out);
+        put_number(length, out);
         out.extend_from_slice(&body);
     }
 }
