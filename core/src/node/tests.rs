@@ -18,6 +18,7 @@ mod metadata;
 mod overflow;
 mod profile;
 mod redial;
+mod rejoin;
 mod removed;
 mod slots;
 mod traces;
