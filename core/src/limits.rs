@@ -203,9 +203,13 @@ pub const FLOOR_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 pub const CHANGED_MAX: usize = 256;
 /// Ranges of addresses in one message: a hostile one costs so many looks at the tables.
 pub const RANGES_MAX: usize = 16;
-/// Adverts of a range up to which they are listed instead of split further: a list of 8 takes as
-/// many bytes as 11 fingerprints, and saves a round trip.
-pub const RANGE_LISTED_MAX: usize = 8;
+/// Parts that a range is split into. With 2,000 adverts of which 10 differ, 4 parts or 16 take 10 to
+/// 30 % more bytes; fewer take more messages in turn.
+pub const RANGE_PARTS: usize = 8;
+const _: () = assert!(RANGE_PARTS <= RANGES_MAX);
+/// Adverts of a range up to which they are listed instead of split further: two peers. A list of 4
+/// takes as many bytes as 6 fingerprints, and saves a round trip.
+pub const RANGE_LISTED_MAX: usize = 4;
 /// Ranges that wait to be answered to one neighbour; beyond it two of them become one. A merge of
 /// two halves of the largest mesh makes about as many.
 pub const RANGES_PENDING_MAX: usize = 1_024;

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use crate::crypto::hash::{Domain, Running};
 use crate::id::Address;
-use crate::limits::{RANGE_LISTED_MAX, RANGES_MAX, RANGES_PENDING_MAX};
+use crate::limits::{RANGE_LISTED_MAX, RANGE_PARTS, RANGES_PENDING_MAX};
 use crate::wire::control::Stamp;
 use crate::wire::ranges::{Content, Part, Range, Ranges, bound_between};
 
@@ -52,7 +52,7 @@ pub(super) fn opening(key: &RangeKey, range: Range, stamps: Vec<Stamp>) -> Range
 /// The answer of a side that holds `stamps` in `range`, in order, to one that holds others there.
 pub(super) fn answer(key: &RangeKey, range: Range, stamps: Vec<Stamp>) -> Ranges {
     let first = range.first;
-    let parts = stamps.len().div_ceil(RANGE_LISTED_MAX).min(RANGES_MAX);
+    let parts = stamps.len().div_ceil(RANGE_LISTED_MAX).min(RANGE_PARTS);
     let last = |content| alloc::vec![Part { last: range.last, content }];
     // Bounds lie between owners: what only one of them makes too many is listed.
     let one_owner = stamps.first().map(|stamp| stamp.owner) == stamps.last().map(|s| s.owner);

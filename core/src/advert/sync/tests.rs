@@ -249,11 +249,11 @@ fn cost_of_a_comparison_follows_what_differs() {
 /// Bytes of frames and messages without adverts; adverts; frames.
 const COSTS: &str = "\
 equal                            34      0      1
-one differs                     628      1      4
-one of each differs            1003      2      5
-two of each differ             1691      4      5
-five of each differ            3816     10      7
-a tenth of the peers differs  17424    100     29
+one differs                     521      1      6
+one of each differs             794      2      6
+two of each differ             1352      4      6
+five of each differ            2661     10      6
+a tenth of the peers differs  14921    100     20
 a node without any beside all     27   2000      1
 all beside a node without any     61   2000      2
 ";
