@@ -23,6 +23,8 @@ pub struct Counters {
     pub adverts_refused: u64,
     /// Adverts whose signature could not be checked in time; they are asked for again.
     pub adverts_deferred: u64,
+    /// How often adverts waited because a neighbour's budget for them was used up.
+    pub sync_budget_empty: u64,
     /// Own links that did not fit into the adjacency.
     pub edges_left_out: u64,
     /// Metadata bodies not fetched because the cache was full.

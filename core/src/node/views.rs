@@ -1,6 +1,7 @@
 //! What a host can see of a node.
 
 use super::Node;
+use crate::advert::{Sync, SyncFigures};
 use crate::counters::Counters;
 use crate::id::{LinkId, PeerKey};
 use crate::io::{ConnectionType, Endpoint};
@@ -33,6 +34,10 @@ pub struct LinkView {
     pub rate_bytes_per_s: u64,
     /// Bytes of relayed frames that wait for this neighbour.
     pub queued_bytes: usize,
+    /// Adverts that this neighbour does not have yet, if this link carries them.
+    pub adverts_waiting: usize,
+    /// What adverts and ranges took on the way to this neighbour, if this link carries them now.
+    pub sync: SyncFigures,
     /// Time since it came up.
     pub age: Duration,
     /// Whether it carries data.
@@ -69,6 +74,7 @@ impl Node {
             let neighbour = peer.and_then(|peer| self.neighbours.get(&peer));
             let is_active = neighbour.is_some_and(|n| n.active() == Some(*link));
             let queued = neighbour.filter(|_| is_active).map_or(0, |n| n.relay.bytes());
+            let sync = neighbour.filter(|_| is_active).map(|n| &n.sync);
             let last_close = peer.and_then(|peer| self.last_close.get(&(peer, link.transport)));
             LinkView {
                 link: *link,
@@ -81,6 +87,8 @@ impl Node {
                 cost: entry.cost(),
                 rate_bytes_per_s: entry.link.rate_bytes_per_s(now),
                 queued_bytes: queued,
+                adverts_waiting: sync.map_or(0, Sync::waiting),
+                sync: sync.map(Sync::figures).unwrap_or_default(),
                 age: now.since(entry.since),
                 is_active,
                 last_close: last_close.cloned(),
@@ -107,6 +115,8 @@ impl Node {
             bodies_refused: self.bodies.refused(),
             bodies_broken: self.bodies.broken(),
             sightings_refused: self.dialer.refused(),
+            sync_budget_empty: self.counters.sync_budget_empty
+                + self.neighbours.values().map(|n| n.sync.figures().budget_empty).sum::<u64>(),
             bus: *self.bus.counters(),
             ..self.counters
         }

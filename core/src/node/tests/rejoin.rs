@@ -12,7 +12,6 @@ use crate::wire::ranges::Range;
 const PEERS: u64 = 1_000;
 /// Preambles and the three messages of a handshake.
 const HANDSHAKE_BYTES: usize = 319;
-const RATE: u64 = 1_000_000;
 
 /// Takes the adverts of peers that nobody is.
 struct Credulous;
@@ -56,6 +55,7 @@ struct Ends {
     now: Instant,
     nodes: [Node; 2],
     links: u64,
+    rate_bytes_per_s: u64,
     flight: VecDeque<(Instant, usize, Bytes)>,
     bytes: usize,
 }
@@ -83,7 +83,8 @@ impl Ends {
             node.add_transport(WIRE, profile);
             node
         });
-        Self { now, nodes, links: 0, flight: VecDeque::new(), bytes: 0 }
+        let flight = VecDeque::new();
+        Self { now, nodes, links: 0, rate_bytes_per_s: 1_000_000, flight, bytes: 0 }
     }
 
     fn link(&self) -> LinkId {
@@ -100,7 +101,7 @@ impl Ends {
                 origin,
                 shape: LinkShape::Stream { chunk_bytes: 16_384, frame_bytes_max: 4_096 },
                 endpoint: Endpoint::new("wire"),
-                estimate: LinkEstimate { rate_bytes_per_s: RATE, delay: DELAY },
+                estimate: LinkEstimate { rate_bytes_per_s: self.rate_bytes_per_s, delay: DELAY },
             };
             self.input(number, TransportEvent::LinkUp(up));
         }
@@ -220,6 +221,35 @@ fn to_meet_again_in_a_mesh_of_a_thousand_costs_less_than_two_kilobytes_and_what_
     assert!(costs.iter().all(|cost| *cost <= 2_000), "{costs:?}");
 }
 
+/// Everything is new to the second node, which is another one now.
+fn newcomer(ends: &mut Ends) {
+    let [_, newcomer] = Ends::new().nodes;
+    ends.part();
+    ends.nodes[1] = newcomer;
+    ends.nodes[1].handle_input(ends.now, Input::Timeout);
+    ends.connect();
+}
+
+#[test]
+fn a_slow_link_is_left_to_data_once_a_newcomer_has_had_its_burst() {
+    let mut ends = acquainted();
+    assert_eq!(ends.nodes[0].counters().sync_budget_empty, 0);
+    ends.rate_bytes_per_s = 20_000;
+    newcomer(&mut ends);
+    ends.run(Duration::from_secs(5));
+    let before = ends.bytes;
+    ends.run(Duration::from_secs(20));
+    let rate = (ends.bytes - before) / 20;
+    assert!((1_800..2_400).contains(&rate), "{rate} B/s are about a tenth of 20,000");
+    let view = ends.nodes[0].links(ends.now).next().unwrap();
+    assert!(view.sync.bytes_sent >= 100_000 + 24 * 2_000, "{view:?}");
+    assert!(view.adverts_waiting > 500 && view.sync.budget_empty > 0, "{view:?}");
+    let told = ends.nodes[0].counters().sync_budget_empty;
+    assert_eq!(told, view.sync.budget_empty);
+    ends.part();
+    assert_eq!(ends.nodes[0].counters().sync_budget_empty, told, "they only grow");
+}
+
 #[test]
 fn a_newcomer_is_told_nothing_more_than_twice() {
     let mut ends = acquainted();
@@ -227,13 +257,8 @@ fn a_newcomer_is_told_nothing_more_than_twice() {
         .flat_map(|peer| [(peer, AdvertKind::Profile), (peer, AdvertKind::Adjacency)])
         .map(|(peer, kind)| advert(peer, kind, 1).advert.len())
         .sum();
-    let fresh = Ends::new();
-    ends.part();
-    let [_, newcomer] = fresh.nodes;
-    ends.nodes[1] = newcomer;
-    ends.nodes[1].handle_input(ends.now, Input::Timeout);
     let before = ends.bytes;
-    ends.connect();
+    newcomer(&mut ends);
     ends.run(Duration::from_secs(30));
     assert_eq!(ends.stamps(0), ends.stamps(1));
     let cost = ends.bytes - before;
