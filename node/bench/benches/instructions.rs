@@ -1,7 +1,8 @@
 //! Instructions of the hot paths, the same in every run: `cargo bench --bench instructions`.
 //!
 //! Needs valgrind and the runner: `cargo install gungraun-runner --version 0.20.0`. Nothing is
-//! sealed: what is measured is everything around the ciphers.
+//! sealed: what is measured is everything around the ciphers. Routes are those of a node in the middle
+//! of a square, after the cost of one edge has changed.
 
 #![allow(missing_docs, reason = "the macros make items without")]
 
@@ -9,7 +10,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use hedgerow_bench::{Ciphers, Line};
+use hedgerow_bench::{Ciphers, Grid, Line};
 
 type Load = (Line, Bytes, usize);
 
@@ -32,5 +33,21 @@ fn deliver((mut line, message, count): Load) -> Line {
     line
 }
 
-library_benchmark_group!(name = hot_paths, benchmarks = [deliver]);
+#[library_benchmark]
+#[bench::of_1000_nodes(args = (1_000,), setup = Grid::changed)]
+#[bench::of_2000_nodes(args = (2_000,), setup = Grid::changed)]
+fn routes(mut grid: Grid) -> Grid {
+    grid.compute();
+    grid
+}
+
+#[library_benchmark]
+#[bench::of_1000_nodes(args = (1_000,), setup = Grid::computed)]
+#[bench::of_2000_nodes(args = (2_000,), setup = Grid::computed)]
+fn alternates(mut grid: Grid) -> Grid {
+    grid.compute_alternates();
+    grid
+}
+
+library_benchmark_group!(name = hot_paths, benchmarks = [deliver, routes, alternates]);
 main!(library_benchmark_groups = hot_paths);

@@ -1,5 +1,9 @@
 //! A line of core nodes in one process, without sockets, threads or a clock of its own: what the
-//! hot paths cost by themselves.
+//! hot paths cost by themselves. And a square of nodes that are only told of.
+
+mod grid;
+
+pub use grid::Grid;
 
 use bytes::{Bytes, BytesMut};
 use hedgerow::Identity;
