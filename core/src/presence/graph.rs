@@ -271,6 +271,11 @@ impl Presence {
         self.members.keys()
     }
 
+    /// All edges between those who can be reached, this node among them; each once.
+    pub fn edges(&self) -> impl Iterator<Item = &MeshEdge> {
+        self.edges.values().flatten()
+    }
+
     /// The graph as it is now. `figures` gives what is measured of this node's own links.
     #[must_use]
     pub fn graph(
@@ -280,7 +285,7 @@ impl Presence {
         figures: &dyn Fn(&PeerKey, &ConnectionType) -> Option<LinkFigures>,
     ) -> Graph {
         let mut connections: BTreeMap<PeerKey, Vec<ConnectionView>> = BTreeMap::new();
-        for edge in self.edges.values().flatten() {
+        for edge in self.edges() {
             let other = match self.own {
                 own if own == edge.a => Some(edge.b),
                 own if own == edge.b => Some(edge.a),
