@@ -20,7 +20,7 @@ use hedgerow::PresenceGraph;
 const FILE_BYTES: usize = 50_000_000;
 
 /// The hops at which a graph shows `name`.
-fn hops(graph: &PresenceGraph, name: &str) -> Option<u8> {
+fn hops(graph: &PresenceGraph, name: &str) -> Option<u16> {
     graph.remote_peers.iter().find(|peer| peer.device_name == name)?.hops
 }
 

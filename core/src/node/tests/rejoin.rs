@@ -1,5 +1,7 @@
 //! What it costs two nodes to part for a moment and to meet again.
 
+use alloc::collections::VecDeque;
+
 use super::*;
 use crate::advert::{AdvertId, Offer};
 use crate::crypto::verifier::{Strict, Verifier};
