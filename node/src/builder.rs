@@ -68,6 +68,8 @@ impl std::fmt::Debug for MeshBuilder {
 pub(crate) struct Start {
     pub(crate) config: Config,
     pub(crate) local: Local,
+    /// Nobody has kept the epoch of a key that came without a home.
+    pub(crate) epoch_is_kept: bool,
     pub(crate) metadata: Metadata,
     pub(crate) drivers: Vec<Box<dyn Driver>>,
     pub(crate) listen_addresses: Vec<SocketAddr>,
@@ -192,6 +194,7 @@ impl MeshBuilder {
             Some(home) => home.next_boot_epoch()?,
             None => 0,
         };
+        let epoch_is_kept = home.is_some() || self.identity.is_none();
         let identity = self
             .identity
             .or_else(|| home.as_ref().map(|home| home.identity().clone()))
@@ -213,7 +216,8 @@ impl MeshBuilder {
             return Err(StartError::TooManyTransports { limit, found });
         }
         let metadata = self.metadata;
-        let start = Start { config, local, metadata, drivers, listen_addresses, home };
+        let start =
+            Start { config, local, epoch_is_kept, metadata, drivers, listen_addresses, home };
         Ok(runtime::start(start))
     }
 }

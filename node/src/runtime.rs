@@ -111,7 +111,7 @@ struct Runtime {
 
 /// Starts a node's task and drivers.
 pub(crate) fn start(start: Start) -> Mesh {
-    let Start { config, local, metadata, drivers, listen_addresses, home } = start;
+    let Start { config, local, epoch_is_kept, metadata, drivers, listen_addresses, home } = start;
     let clock = Clock(tokio::time::Instant::now());
     let (calls, call_queue) = mpsc::channel(CALLS);
     let node_config = NodeConfig {
@@ -119,6 +119,7 @@ pub(crate) fn start(start: Start) -> Mesh {
         os: PresenceOs::current().code(),
         sdk_version: env!("CARGO_PKG_VERSION").to_owned(),
         metadata: views::body_of(&metadata),
+        epoch_is_kept,
         unreachable_grace: config.presence.unreachable_grace(),
         bus: hedgerow_core::bus::BusConfig {
             session_gap: config.bus.session_gap(),
