@@ -2,6 +2,9 @@
 
 use super::epochs::{show, start_as};
 use super::*;
+use crate::limits::SESSION_HINTS_PER_S;
+use crate::wire::frame::DataFrame;
+use crate::wire::routing::{DataKind, RoutingHeader};
 
 const NODES: usize = 8;
 
@@ -139,4 +142,50 @@ fn who_stays_while_every_other_node_restarts_hears_what_became_of_each_message()
         traffic.got.len(),
         traffic.sent
     );
+}
+
+#[test]
+fn packets_of_unknown_sessions_make_few_hints_and_disturb_no_session() {
+    let mut world = World::line(2);
+    world.converge();
+    world.send(0, 1, b"before");
+    world.run(Duration::from_secs(2));
+    world.events.iter_mut().for_each(Vec::clear);
+    let now = world.now;
+    let link = world.node(1).links(now).next().unwrap().link;
+    for session in 0..1_000 {
+        let header = RoutingHeader {
+            kind: DataKind::Packet,
+            congested: false,
+            key_phase: false,
+            hop_limit: 5,
+            lifetime_ms: 1_000,
+            source: key(0).address(),
+            destination: key(1).address(),
+            session,
+            packet_low: 7,
+        };
+        let payload = BytesMut::from(&[9; 100][..]);
+        let frame = DataFrame { lane: Lane::Normal, header, tag: [0; 16], payload };
+        world.node(1).on_data(now, link, key(0), frame);
+    }
+    world.carry_out(1);
+    let sent: usize = world
+        .flight
+        .iter()
+        .filter_map(|(_, flying)| match flying {
+            Flying::Bytes { from: 1, bytes, .. } => Some(bytes.len()),
+            _ => None,
+        })
+        .sum();
+    // A hint has no payload: the routing header and its overhead are 64 bytes.
+    let hints = SESSION_HINTS_PER_S as usize * 64;
+    assert!((hints..hints + 64).contains(&sent), "{sent} bytes");
+    world.send(0, 1, b"after");
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.take(1), [b"before".as_slice(), b"after"]);
+    let renewed = |event: &Event| {
+        matches!(event, Event::Bus(BusEvent::SessionUp { .. } | BusEvent::SessionDown { .. }))
+    };
+    assert!(!world.events.iter().flatten().any(renewed), "{:?}", world.events);
 }
