@@ -19,7 +19,7 @@ const SEGMENTS: [(&str, &str); 6] =
 const SOON: Duration = Duration::from_secs(30);
 const INTERVAL_MS: u64 = 20;
 
-fn hops(graph: &PresenceGraph, name: &str) -> Option<u8> {
+fn hops(graph: &PresenceGraph, name: &str) -> Option<u16> {
     graph.remote_peers.iter().find(|peer| peer.device_name == name)?.hops
 }
 

@@ -7,7 +7,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Stops a node for a time and lets it find the later time by a timer, as a host does that looks
 /// at its clock first. How often it wants to be called at that time.
-fn sleep(world: &mut World, number: usize, time: Duration) -> usize {
+fn doze(world: &mut World, number: usize, time: Duration) -> usize {
     world.stop(number);
     world.run(time);
     let (stopped, node) = world.stopped.take().unwrap();
@@ -42,7 +42,7 @@ fn a_node_that_slept_judges_its_links_at_once_and_is_back_soon_after() {
         let mut world = World::line(3);
         world.converge();
         let before = adjacency(&mut world, 1, 1).unwrap();
-        let calls = sleep(&mut world, 1, time);
+        let calls = doze(&mut world, 1, time);
         assert!(calls <= 3, "{calls} calls on waking up after {time:?}");
         let standing: Vec<LinkId> = links(&mut world, 1).iter().map(|view| view.link).collect();
         let chunks = core::cell::Cell::new(0);
@@ -72,7 +72,7 @@ fn a_node_that_naps_does_not_take_its_own_silence_for_the_others() {
     let (standing, before) = (links(&mut world, 0)[0].link, adjacency(&mut world, 1, 0));
     world.events.iter_mut().for_each(Vec::clear);
     for _ in 0..20 {
-        sleep(&mut world, 0, Duration::from_secs(3));
+        doze(&mut world, 0, Duration::from_secs(3));
         world.run(Duration::from_secs(10));
     }
     assert_eq!(links(&mut world, 0)[0].link, standing);
