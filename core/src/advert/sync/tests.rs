@@ -464,7 +464,9 @@ fn looks_at_the_tables_are_bounded_and_nothing_is_lost_by_that() {
     for _ in 0..1_000 {
         pair.sides[0].take(pair.now, &key, Control::Ranges(ranges.clone()));
     }
-    assert!(!pair.sides[0].sync.looks.may(pair.now), "all are spent");
+    let looks = &mut pair.sides[0].sync.looks;
+    assert!(!looks.may(pair.now), "all are spent");
+    assert!(looks.ready_at() <= pair.now + Duration::from_secs(1), "and no more than one too many");
     pair.sides[1].hold(5, AdvertKind::Adjacency, 9);
     pair.sides[1].sync.begin();
     pair.settle();
