@@ -21,7 +21,7 @@ use hedgerow_core::wire::advert::{
     Abilities, Adjacency, AdvertHead, AdvertKind, Edge, Profile, SignedAdvert,
 };
 use hedgerow_core::wire::control::{AdvertCopy, Control};
-use hedgerow_core::wire::frame::DataHead;
+use hedgerow_core::wire::frame::{DataFrame, DataHead};
 use hedgerow_core::wire::handshake::Versions;
 use hedgerow_core::wire::ranges::{Content, Part, Range, Ranges};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,21 +29,25 @@ use tokio::net::TcpStream;
 
 use crate::scene::{NETWORK, Random, SOON};
 
-/// Messages that wait to be sent, as bytes: also such as no true node would send.
+/// Messages that wait to be sent, as bytes: also such as no true node would send; and data frames.
 #[derive(Default)]
-struct Words(VecDeque<Vec<u8>>);
+struct Words {
+    control: VecDeque<Vec<u8>>,
+    data: VecDeque<DataFrame>,
+}
 
 impl Source for Words {
     fn control(&mut self, lane: Lane, room: usize, out: &mut Vec<u8>) {
         while lane == Lane::Control
-            && self.0.front().is_some_and(|next| next.len() + out.len() <= room)
+            && self.control.front().is_some_and(|next| next.len() + out.len() <= room)
         {
-            out.extend(self.0.pop_front().unwrap());
+            out.extend(self.control.pop_front().unwrap());
         }
     }
 
-    fn data(&mut self, _: Lane, _: usize, _: &mut BytesMut) -> Option<DataHead> {
-        None
+    fn data(&mut self, lane: Lane, _: usize, out: &mut BytesMut) -> Option<DataHead> {
+        let at = self.data.iter().position(|frame| frame.lane == lane)?;
+        Some(self.data.remove(at)?.write(out))
     }
 }
 
@@ -56,6 +60,12 @@ pub(crate) struct Evil {
     sequence: u64,
     /// What the victim said.
     pub(crate) heard: Vec<Control>,
+    /// Data frames that the victim sent.
+    pub(crate) data: Vec<DataFrame>,
+    reads: bool,
+    /// Bytes that it sent and that came back.
+    pub(crate) sent: usize,
+    pub(crate) received: usize,
     pub(crate) ended: Option<LinkEnd>,
 }
 
@@ -81,6 +91,10 @@ impl Evil {
             clock: tokio::time::Instant::now(),
             sequence: 0,
             heard: Vec::new(),
+            data: Vec::new(),
+            reads: true,
+            sent: 0,
+            received: 0,
             ended: None,
         };
         evil.until(|evil| evil.link.rtt().is_some()).await;
@@ -110,7 +124,16 @@ impl Evil {
 
     /// An envelope of one's own making, sealed like any other.
     pub(crate) fn say_bytes(&mut self, bytes: Vec<u8>) {
-        self.words.0.push_back(bytes);
+        self.words.control.push_back(bytes);
+    }
+
+    pub(crate) fn send(&mut self, frame: DataFrame) {
+        self.words.data.push_back(frame);
+    }
+
+    /// Whether all it had to say is on its way.
+    pub(crate) fn is_done(&self) -> bool {
+        self.words.control.is_empty() && self.words.data.is_empty()
     }
 
     /// Bytes past the seal, as somebody between both could put them in.
@@ -145,12 +168,20 @@ impl Evil {
             let mut buffer = BytesMut::with_capacity(65_536);
             while !done(self) {
                 while let Some(bytes) = self.link.poll_transmit(self.now(), &mut self.words) {
+                    self.sent += bytes.len();
                     // The victim may have closed; then reading says so.
                     let _ = self.stream.write_all(&bytes).await;
                 }
-                let read = self.stream.read_buf(&mut buffer);
+                let reads = self.reads;
+                let read = async {
+                    if !reads {
+                        std::future::pending::<()>().await;
+                    }
+                    self.stream.read_buf(&mut buffer).await
+                };
                 match tokio::time::timeout(Duration::from_millis(20), read).await {
-                    Ok(Ok(1..)) => {
+                    Ok(Ok(read @ 1..)) => {
+                        self.received += read;
                         let (now, data) = (self.now(), buffer.split());
                         self.link.handle_bytes(now, &self.local, &mut Random, data);
                     }
@@ -160,6 +191,7 @@ impl Evil {
                 while let Some(event) = self.link.poll_event() {
                     match event {
                         LinkEvent::Control(message) => self.heard.push(message),
+                        LinkEvent::Data(frame) => self.data.push(frame),
                         LinkEvent::Closed(end) => self.ended = Some(end),
                         _ => {}
                     }
@@ -181,6 +213,24 @@ impl Evil {
             _ => None,
         });
         adverts.filter(|advert| advert.head.owner == *owner.as_bytes()).collect()
+    }
+}
+
+impl Evil {
+    /// The newest profile of a peer that has metadata, once the victim has told it.
+    pub(crate) async fn profile_of(&mut self, peer: PeerKey) -> Profile {
+        let told = |evil: &Self| {
+            let adverts = evil.adverts_of(peer).into_iter().rev();
+            let mut profiles = adverts.filter(|advert| advert.head.kind == AdvertKind::Profile);
+            profiles.find_map(|a| Profile::decode(&a.body).filter(|p| p.metadata_bytes > 0))
+        };
+        self.until(|evil| told(evil).is_some()).await;
+        told(self).unwrap()
+    }
+
+    /// Takes nothing off the wire from now on.
+    pub(crate) fn leave_unread(&mut self) {
+        self.reads = false;
     }
 }
 

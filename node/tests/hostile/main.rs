@@ -6,6 +6,8 @@
 mod crowd;
 mod duplicate;
 mod evil;
+mod floods;
 mod peers;
 mod scene;
+mod slow;
 mod strangers;
