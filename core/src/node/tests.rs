@@ -10,6 +10,7 @@ mod failover;
 mod far;
 mod hostile_adverts;
 mod hostile_calls;
+mod hostile_mesh;
 mod hostile_relays;
 mod idle;
 mod limits;
