@@ -12,6 +12,7 @@ mod hostile_adverts;
 mod hostile_calls;
 mod hostile_mesh;
 mod hostile_relays;
+mod hostile_sybils;
 mod idle;
 mod limits;
 mod messages;
