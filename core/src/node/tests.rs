@@ -11,6 +11,7 @@ mod far;
 mod hostile_adverts;
 mod hostile_calls;
 mod hostile_mesh;
+mod hostile_ranges;
 mod hostile_relays;
 mod hostile_sybils;
 mod idle;
