@@ -168,3 +168,21 @@ fn what_cannot_be_reached_any_more_is_not_held() {
     bench.local(LATER, bench.without(1));
     assert_eq!((bench.next_hop(5), bench.held()), (None, 0));
 }
+
+#[test]
+fn alternates_are_of_the_same_edges_as_the_routes() {
+    let mut bench = Bench::new(with_a_trap());
+    let local = bench.without(3);
+    bench.table.set_local(LATER, &bench.database, local);
+    bench.table.compute(LATER);
+    assert!(bench.table.lacks_alternates());
+    bench.mesh.claims.iter_mut().filter(|claim| claim.0 == 2).for_each(|claim| claim.2 = 60);
+    bench.mesh.tell(&mut bench.database, 2, 2);
+    let changed = bench.database.take_changed();
+    bench.table.update(&bench.database, &changed);
+    assert!(!bench.table.lacks_alternates(), "the routes come first");
+    bench.table.compute(LATER);
+    assert!(bench.table.lacks_alternates());
+    bench.table.compute_alternates();
+    assert!(!bench.table.lacks_alternates());
+}

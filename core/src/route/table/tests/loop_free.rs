@@ -58,7 +58,7 @@ proptest! {
                 let safe: Vec<_> = neighbours.iter().filter(is_safe).collect();
                 if neighbours.len() <= ALTERNATE_NEIGHBOURS_MAX {
                     prop_assert_eq!(view.alternate.is_some(), !safe.is_empty());
-                    let best = safe.iter().any(|via| protects(via));
+                    let best = safe.iter().any(protects);
                     prop_assert_eq!(view.alternate.is_some_and(|a| a.protects_node), best);
                 }
                 let Some(Alternate { route, protects_node }) = view.alternate else { continue };
