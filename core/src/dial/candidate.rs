@@ -152,7 +152,7 @@ impl Candidate {
             // All who are turned away hear the same.
             Failure::Full(wait) => {
                 self.full_at = Some(0);
-                let wait = lengthen(wait, self.failures);
+                let wait = lengthen(wait.max(DIAL_BACKOFF_MIN), self.failures);
                 wait + jitter(entropy, wait / 4)
             }
             Failure::Myself => {
