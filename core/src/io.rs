@@ -62,7 +62,8 @@ impl fmt::Debug for Endpoint {
 pub struct TransportProfile {
     /// The medium, as the graph shows it.
     pub kind: ConnectionType,
-    /// Links it can hold at once; a newcomer beyond that is told `AtCapacity`.
+    /// Links it can hold at once. The last one is kept for peers that cannot be reached
+    /// otherwise; another newcomer is told `AtCapacity`.
     pub links_max: usize,
     /// Dials it can run at once.
     pub dials_max: usize,

@@ -73,9 +73,10 @@
 //!    back-pressure, keep it. The node in turn reads reports whatever else it waits for.
 //!
 //! The core keeps to the profile: it runs no more than `dials_max` dials at once, and does not
-//! dial where `links_max` links stand or are being dialled. Who comes in beyond `links_max` is
-//! the core's to refuse, with a reason that the other end understands; so let a few more in than
-//! the profile says, and refuse only what the hardware cannot hold.
+//! dial where `links_max` links stand or are being dialled, but for a link that replaces one in
+//! doubt. Who comes in beyond `links_max` is the core's to refuse, or to give another link's slot,
+//! with a reason that the other end understands; so let a few more in than the profile says, and
+//! refuse only what the hardware cannot hold.
 //!
 //! # Does mine keep them?
 //!
