@@ -570,6 +570,33 @@ fn an_endpoint_that_led_to_a_peer_keeps_its_place_in_a_flood() {
 }
 
 #[test]
+fn an_endpoint_that_led_to_a_peer_keeps_its_place_though_it_failed_since() {
+    let mut bench = Bench::new([1; 8]);
+    let peer = Identity::generate(&mut Seeded(7)).peer_key();
+    bench.sight(0, "true", Some(*peer.address().as_bytes()));
+    bench.poll(500);
+    bench.dialer.handle_link_up(LAN, link(1), Some(DialId(0)));
+    bench.dialer.handle_established(MS(500), LAN, link(1), peer);
+    let entropy = &mut bench.entropy;
+    bench.dialer.handle_link_down(MS(500), entropy, LAN, (link(1), None), Failure::Ordinary);
+    // As many others as fit, each a host of its own; one of them failed.
+    bench.sight(600, "false", Some([9; 8]));
+    assert_eq!(bench.poll(1_500).len(), 2);
+    for n in 1..3 {
+        bench.dialer.handle_dial_failed(MS(1_500), &mut bench.entropy, LAN, DialId(n));
+    }
+    for n in 2..SIGHTINGS_MAX {
+        bench.sight(1_600, &alloc::format!("p{n}"), Some([8; 8]));
+    }
+    bench.sight(1_600, "newcomer", Some([8; 8]));
+    let knows = |endpoint| bench.dialer.knows(LAN, &Endpoint::new(endpoint));
+    assert_eq!(["true", "false", "newcomer"].map(knows), [true, false, true]);
+    bench.sight(1_600, "too many", Some([8; 8]));
+    assert_eq!(bench.dialer.refused(), 1);
+    assert!(bench.dialer.knows(LAN, &Endpoint::new("true")));
+}
+
+#[test]
 fn the_endpoint_of_a_suspect_link_is_dialled_while_it_stands() {
     let mut bench = Bench::new([1; 8]);
     let peer = Identity::generate(&mut Seeded(7)).peer_key();
