@@ -77,7 +77,10 @@ impl Bus {
         if self.peers.get(&key)?.wants_initiation(now) {
             let index = self.new_index(entropy);
             let peer = self.peers.get_mut(&key)?;
-            let number = peer.session.as_ref()?.number;
+            let number = match peer.session.as_ref()?.number {
+                _ if core::mem::take(&mut peer.is_spent) => peer.session_number(&mut self.cx),
+                number => number,
+            };
             let hello = Hello::new(&self.cx.local, &self.cx.config, index, number);
             let static_key = peer.static_key.unwrap_or_else(|| key.noise_static());
             let parties = (&key, &static_key);
@@ -205,10 +208,18 @@ impl Bus {
             self.cx.counters.sessions_refused += 1;
             return None;
         }
+        // Two sessions under one number would be taken for one where the answers cross.
+        let standing = peer.session.as_ref()?.number;
+        if replaces && initiation.hello.session == standing {
+            peer.forget_initiation(&mut self.indices);
+            (peer.is_spent, peer.hinted, peer.renew_after) = (true, true, now);
+            self.refresh(now, key);
+            return Some(());
+        }
         let initiation = peer.initiation.take()?;
         let sample = (initiation.tries == 1).then(|| now.since(initiation.sent_at));
+        let number = initiation.hello.session;
         let keys = initiation.finish(now, &self.cx.local, &key, &hello);
-        let number = peer.session.as_ref()?.number;
         self.install(now, key, number, hello, keys);
         // The peer waits for a proof that these keys are shared.
         let session = self.peers.get_mut(&key)?.session.as_mut()?;
@@ -235,6 +246,12 @@ impl Bus {
             .session
             .as_ref()
             .filter(|s| s.number == answer.session && s.fits(&answer.hello) && !s.is_closing());
+        // Its number is that of a session with somebody else by now.
+        let is_spent = |s: &Session| s.number == answer.session && s.keys.is_some();
+        if renews.is_none() && peer.session.as_ref().is_some_and(is_spent) {
+            self.cx.counters.packets_unknown_session += 1;
+            return Verdict::GoesOn;
+        }
         let low = arrival.header.packet_low;
         let number = renews.map_or(u64::from(low), |s| s.expand(arrival.lane, low));
         if renews.is_some_and(|s| !s.is_new(arrival.lane, number)) {

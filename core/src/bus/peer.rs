@@ -42,6 +42,9 @@ pub(super) struct Peer {
     pub(super) last_call: Option<Tag>,
     /// The peer hinted that it does not know the session.
     pub(super) hinted: bool,
+    /// The peer answered for another session than the one it was asked for: the number of that one
+    /// is spent, and the next handshake is for a new one.
+    pub(super) is_spent: bool,
     /// When a handshake may be tried for a standing session.
     pub(super) renew_after: Instant,
     pub(super) queued: [bool; 3],
@@ -60,6 +63,7 @@ impl Peer {
             next_session: None,
             last_call: None,
             hinted: false,
+            is_spent: false,
             renew_after: Instant::EPOCH,
             queued: [false; 3],
             deadline: None,
