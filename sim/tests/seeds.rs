@@ -31,3 +31,13 @@ fn the_third_fifty_worlds_keep_their_promises() {
 fn the_fourth_fifty_worlds_keep_their_promises() {
     play(151..201);
 }
+
+/// Seeds that once found something: handshakes of both ends crossed after a restart, and one number
+/// named two sessions (366); a dead neighbour's new self was taken for it (86); links that nobody
+/// needs came up late (228, 243).
+#[test]
+fn worlds_that_once_broke_a_promise_keep_it() {
+    for seed in [86, 228, 243, 366] {
+        play(seed..seed + 1);
+    }
+}

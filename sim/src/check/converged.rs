@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hedgerow_core::id::PeerKey;
-use hedgerow_core::time::Duration;
+use hedgerow_core::time::{Duration, Instant};
 
 use super::{Breach, Checker, Phase, View, breach};
 use crate::host::State;
@@ -13,10 +13,16 @@ use crate::host::State;
 /// peer stays for 3 s of grace. What then has to spread does so in seconds, on the slowest link.
 pub const CONVERGED_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long somebody may be wrong later: links that are not needed still come and go, and the news
+/// of it has to spread; a link that went silent in the storm may be noticed to be dead only now.
+const APART_MAX: Duration = Duration::from_secs(10);
+
 /// Watches the phases after the storm.
 #[derive(Debug, Default)]
 pub struct Converged {
     took: Option<Duration>,
+    /// Since when somebody is wrong again.
+    apart_since: Option<Instant>,
     looked: u64,
 }
 
@@ -126,10 +132,15 @@ impl Checker for Converged {
                 if core::mem::replace(&mut self.looked, seconds) == seconds {
                     return Ok(());
                 }
-                match difference(view) {
-                    Some(difference) => breach!("came together, and then: {difference}"),
-                    None => Ok(()),
+                let Some(difference) = difference(view) else {
+                    self.apart_since = None;
+                    return Ok(());
+                };
+                let lasted = view.now().since(*self.apart_since.get_or_insert(view.now()));
+                if lasted <= APART_MAX && view.phase != Phase::Idle {
+                    return Ok(());
                 }
+                breach!("came together, and then for {lasted:?}: {difference}")
             }
         }
     }

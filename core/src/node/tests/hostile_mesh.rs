@@ -149,9 +149,10 @@ fn among_twenty_nodes_black_holes_harm_what_crosses_them_and_nothing_else() {
         let ends = world.wires.keys().filter(|end| holes.contains(&end.0));
         world.paused = ends.copied().collect();
         world.run(DELAY);
+        let now = world.now;
         for hole in holes {
             for neighbour in world.node(hole).neighbours.values_mut() {
-                neighbour.relay.drain().for_each(drop);
+                neighbour.relay.drain(now).for_each(drop);
             }
         }
         world.paused.clear();
