@@ -21,15 +21,15 @@ const EXTRA_BYTES_MAX: u64 = 64 << 20;
 const ROLE: &str = "HEDGEROW_TEST_VICTIM";
 
 /// The victim in a process of its own: its memory and its files can be counted.
-struct Victim {
+pub(crate) struct Victim {
     process: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Victim {
-    fn start(files_max: u64) -> Self {
+    pub(crate) fn start(files_max: u64) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "crowd::role", "--nocapture"])
             .env(ROLE, files_max.to_string())
@@ -56,13 +56,13 @@ impl Victim {
         }
     }
 
-    fn ask(&mut self, what: &str) -> String {
+    pub(crate) fn ask(&mut self, what: &str) -> String {
         writeln!(self.input.as_mut().unwrap(), "{what}").unwrap();
         self.line(&format!("@{what} "))
     }
 
     /// Memory in use, and open files.
-    fn load(&self) -> (u64, usize) {
+    pub(crate) fn load(&self) -> (u64, usize) {
         let of = |what| format!("/proc/{}/{what}", self.process.id());
         let pages = std::fs::read_to_string(of("statm")).unwrap();
         let resident: u64 = pages.split(' ').nth(1).unwrap().parse().unwrap();

@@ -7,6 +7,7 @@ mod crowd;
 mod duplicate;
 mod evil;
 mod floods;
+mod frames;
 mod peers;
 mod scene;
 mod slow;
