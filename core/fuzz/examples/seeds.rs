@@ -97,9 +97,9 @@ fn kind_of(advert: &SignedAdvert) -> Option<u8> {
 
 /// Numbers that count up, behind the byte that chooses: every arm is walked.
 fn ramps() {
-    for (target, arms) in
-        [("headers", 8_u8), ("control", 2), ("adverts", 8), ("bus_frames", 8), ("reassembly", 6)]
-    {
+    let arms = [("headers", 8_u8), ("control", 2), ("adverts", 8), ("bus_frames", 8)];
+    let nodes = [("reassembly", 6), ("link", 4), ("node", 4), ("session", 4), ("pair", 4)];
+    for (target, arms) in arms.into_iter().chain(nodes) {
         for arm in 0..arms {
             let ramp = (0..192_u8).map(|at| at.wrapping_mul(5).wrapping_add(arm));
             let bytes: Vec<u8> = std::iter::once(arm).chain(ramp).collect();
@@ -108,7 +108,51 @@ fn ramps() {
     }
 }
 
+/// Short stories for the targets of whole nodes: each line is one thing that happens, as the
+/// target's `operation` reads it.
+fn stories() {
+    let story = |lines: &[&[u8]]| lines.concat();
+    let join: &[u8] = &[2, 1, 0];
+    let second: &[u8] = &[18, 0xe8, 0x03];
+    write("node", "sighted-and-dialled", &story(&[&[0, 0, 1, 1, 1, 1], &[23], &[1, 1, 2], second]));
+    write(
+        "node",
+        "joined-and-heard",
+        &story(&[join, second, &[20, 0, 1, 2, b'h', b'i', 0], second]),
+    );
+    write("node", "asked-and-left", &story(&[join, &[4, 0, 65, 4, 1], second, &[4, 0, 71]]));
+    write("node", "two-links-of-one", &story(&[join, join, second, second, second, join]));
+    let run: &[u8] = &[8, 50];
+    let say: &[u8] = &[10, 1, 0, 0x40, 0];
+    write("session", "said-and-altered", &story(&[say, run, &[1, 1, 60, 0, 0x10], say, run]));
+    write(
+        "session",
+        "stream-and-doubled",
+        &story(&[&[11, 1, b't', 0, 1, 0, 0], run, &[5, 7], &[12, 0, 0, 9, 0], run]),
+    );
+    let pass: &[u8] = &[17, 40];
+    let send: &[u8] = &[0, 1, 255, 3, 1];
+    write("pair", "sent-and-cut", &story(&[send, send, &[15, 3], &[20], send, pass]));
+    write(
+        "pair",
+        "sent-and-restarted",
+        &story(&[send, pass, &[0x80 | 24], send, pass, &[24], pass]),
+    );
+    let open: &[u8] = &[7, 1, 1];
+    let on_it: &[u8] = &[9, 0, 2, 50, 1];
+    write("pair", "stream-to-its-end", &story(&[open, on_it, pass, on_it, &[9, 0, 0, 0, 0], pass]));
+    write(
+        "pair",
+        "silence-and-sleep",
+        &story(&[send, &[22, 0], pass, &[19, 0, 80], &[22, 1], pass]),
+    );
+    let both: &[u8] = &[6, 0x80, 255, 255, 0x86, 0, 255, 255, 6, 0x80, 255, 255];
+    write("link", "handshake-and-words", &story(&[both, &[9, 9], &[11, 1, 1, 5, 60, 0, 0], both]));
+    write("link", "byte-by-byte", &story(&[&[6], &[0x85; 40], &[13, 3, 0, 2], both]));
+}
+
 fn main() {
     golden();
     ramps();
+    stories();
 }

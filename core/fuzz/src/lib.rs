@@ -9,10 +9,18 @@ pub mod adverts;
 pub mod bus_frames;
 pub mod control;
 pub mod headers;
+pub mod link;
+pub mod node;
+pub mod pair;
 pub mod reassembly;
+pub mod session;
 
+pub mod glass;
 pub mod input;
+pub mod mesh;
 pub mod people;
+pub mod siege;
+mod streams;
 
 /// A fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -24,10 +32,14 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "headers", run: headers::run },
     Target { name: "control", run: control::run },
     Target { name: "adverts", run: adverts::run },
     Target { name: "bus_frames", run: bus_frames::run },
     Target { name: "reassembly", run: reassembly::run },
+    Target { name: "link", run: link::run },
+    Target { name: "node", run: node::run },
+    Target { name: "session", run: session::run },
+    Target { name: "pair", run: pair::run },
 ];

@@ -1,0 +1,4 @@
+//! libFuzzer's entry; the body is in `src/pair.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hedgerow_fuzz::pair::run(data));
