@@ -14,6 +14,7 @@ use hedgerow::Identity;
 use hedgerow::prelude::*;
 use hedgerow_core::crypto::aead::Portable;
 use hedgerow_core::crypto::noise::Role;
+use hedgerow_core::crypto::verifier::Strict;
 use hedgerow_core::id::{Address, Instance};
 use hedgerow_core::io::{Lane, LinkShape};
 use hedgerow_core::link::{Link, LinkEvent, Source};
@@ -119,6 +120,7 @@ impl Intruder {
             instance: Instance::from_bytes(run.to_be_bytes()),
             epoch: run,
             aead: Arc::new(Portable),
+            verifier: Arc::new(Strict),
         };
         let now = hedgerow_core::time::Instant::EPOCH;
         let link = Link::new(now, &local, &mut Random, Role::Initiator, SHAPE, 0);
@@ -130,7 +132,7 @@ impl Intruder {
             words: Words::default(),
             clock: Instant::now(),
             victim: None,
-            real: vec![Control::Full],
+            real: vec![Control::Full(identity.peer_key().address())],
             is_out: false,
         };
         let mut buffer = BytesMut::with_capacity(65_536);
