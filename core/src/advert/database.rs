@@ -212,15 +212,7 @@ impl Database {
         };
         let head = advert.head;
         if head.owner == *self.own.as_bytes() {
-            if !self.verifications.spend(now, from) {
-                return Offer::Busy { owner: self.own.address() };
-            }
-            let (epoch, sequence, hash) = advert.version();
-            return if advert.is_of(self.verifier.as_ref(), &self.own, &self.network) {
-                Offer::Mine { epoch, sequence, hash, instance: head.instance }
-            } else {
-                Offer::Refused(Refusal::Forged)
-            };
+            return self.offer_of_own(now, from, &advert);
         }
         let is_old =
             |age: Age| head.kind == AdvertKind::Adjacency && age.signed >= ADJACENCY_LIFETIME;
@@ -277,6 +269,18 @@ impl Database {
         }
         self.insert(now, from.address(), owner, &advert, age);
         Offer::Taken(Taken { id, new_peer, instance: head.instance })
+    }
+
+    /// Somebody knows an advert of this node: of this run, or of one before.
+    fn offer_of_own(&mut self, now: Instant, from: PeerKey, advert: &SignedAdvert) -> Offer {
+        if !self.verifications.spend(now, from) {
+            return Offer::Busy { owner: self.own.address() };
+        }
+        if !advert.is_of(self.verifier.as_ref(), &self.own, &self.network) {
+            return Offer::Refused(Refusal::Forged);
+        }
+        let (epoch, sequence, hash) = advert.version();
+        Offer::Mine { epoch, sequence, hash, instance: advert.head.instance }
     }
 
     fn room(&self, now: Instant, from: PeerKey, owner: PeerKey) -> Room {
