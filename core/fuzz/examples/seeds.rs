@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use hedgerow_core::crypto::verifier::Strict;
 use hedgerow_core::network::Network;
 use hedgerow_core::wire::advert::{AdvertKind, SignedAdvert};
 use hedgerow_core::wire::routing::ROUTING_HEADER_BYTES;
@@ -69,7 +70,7 @@ fn golden() {
         }
         let signed = |at: usize| {
             let advert = SignedAdvert::decode(bytes.get(at..)?.to_vec().into())?;
-            advert.verify(&network).map(|_| advert)
+            advert.verify(&Strict, &network).map(|_| advert)
         };
         // Behind two ages and a length of one or two bytes.
         if let Some(advert) = (3..5).find_map(signed)

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use hedgerow_core::advert::{AdvertId, Database, Offer};
+use hedgerow_core::crypto::verifier::Strict;
 use hedgerow_core::id::Instance;
 use hedgerow_core::limits::{ADVERT_BYTES_MAX, EDGES_MAX, PROFILE_BYTES_MAX};
 use hedgerow_core::time::{Duration, Instant};
@@ -44,7 +45,7 @@ fn signed(bytes: &[u8]) {
     assert_eq!(advert.bytes, bytes);
     assert!(bytes[..bytes.len() - 64].ends_with(&advert.body));
     assert_eq!(SignedAdvert::decode(advert.bytes.clone()).as_ref(), Some(&advert));
-    let signer = advert.verify(people::network());
+    let signer = advert.verify(&Strict, people::network());
     assert!(signer.is_none_or(|key| key.as_bytes() == &advert.head.owner));
 }
 
@@ -200,6 +201,7 @@ impl Offers {
                 assert!(offered.is_some_and(|advert| advert.version() < self.newest[&id]));
             }
             Offer::Mine { .. } => assert!(is_true, "a forged advert of this node's own"),
+            Offer::NoRoom { .. } => panic!("no room for {} people", people::COUNT),
             Offer::Busy { .. } | Offer::Refused(_) => {}
         }
     }
@@ -215,7 +217,8 @@ impl Offers {
                 let stamp = self.database.stamp(id).expect("what is held has a stamp");
                 let version = (stamp.epoch, stamp.sequence, stamp.hash);
                 assert_eq!(advert.version(), version);
-                assert_eq!(self.database.id_of(&stamp), Some(id));
+                let mut at = self.database.stamps_at(stamp.owner);
+                assert!(at.any(|held| held == (stamp, id)));
                 (id, version)
             })
             .collect();

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use hedgerow_core::crypto::aead::AeadProvider;
+use hedgerow_core::crypto::verifier::Strict;
 use hedgerow_core::entropy::Entropy;
 use hedgerow_core::id::{BootEpoch, Instance, PeerKey};
 use hedgerow_core::identity::Identity;
@@ -66,5 +67,6 @@ pub fn local(number: usize, epoch: BootEpoch, aead: Arc<dyn AeadProvider>) -> Lo
         instance: Instance::from_bytes(instance.to_be_bytes()),
         epoch,
         aead,
+        verifier: Arc::new(Strict),
     }
 }

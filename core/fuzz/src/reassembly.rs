@@ -253,7 +253,12 @@ fn bodies(u: &mut Unstructured<'_>) -> Result<()> {
     let lengths = [1_usize, 1_024, 1_025, usize::from(value::<u16>(u)?)];
     let all: Vec<Bytes> = lengths.iter().map(|&n| vec![n as u8; n.max(1)].into()).collect();
     let wanted = |index: usize| (people::key(index), body_hash(&all[index]), all[index].len());
-    bodies.want(now, (0..all.len()).map(wanted));
+    let want_all = |bodies: &mut Bodies, now| {
+        for (owner, hash, length) in (0..all.len()).map(wanted) {
+            bodies.want(now, owner, Some((hash, length)));
+        }
+    };
+    want_all(&mut bodies, now);
     while !u.is_empty() {
         let index = usize::from(below(u, 4)?);
         let (owner, hash, length) = wanted(index);
@@ -265,8 +270,8 @@ fn bodies(u: &mut Unstructured<'_>) -> Result<()> {
                 bodies.on_chunk(now, &BodyChunk { hash, offset: offset as u32, data });
             }
             2 => bodies.on_have(now, &hash),
-            3 => bodies.want(now, std::iter::once((owner, hash, length + offset))),
-            4 => bodies.want(now, (0..all.len()).map(wanted)),
+            3 => bodies.want(now, owner, Some((hash, length + offset))),
+            4 => want_all(&mut bodies, now),
             _ => serve(&mut bodies, now, &all),
         }
         let held: Vec<_> =
@@ -274,7 +279,7 @@ fn bodies(u: &mut Unstructured<'_>) -> Result<()> {
         assert!(held.iter().all(|(at, body)| *body == all[*at]));
     }
     let _ = rest(u);
-    bodies.want(now, (0..all.len()).map(wanted));
+    want_all(&mut bodies, now);
     for _ in 0..400 {
         now += Duration::from_secs(1);
         serve(&mut bodies, now, &all);
