@@ -5,7 +5,7 @@ use super::*;
 use crate::id::Address;
 use crate::limits::{
     ASK_AGAIN_AFTER, RANGE_LISTED_MAX, RANGES_MAX, SYNC_BURST, SYNC_BURST_BYTES_MAX,
-    SYNC_BURST_BYTES_MIN, SYNC_BYTES_PER_S_MIN, SYNC_SHARE,
+    SYNC_BURST_BYTES_MIN, SYNC_BYTES_PER_S_MIN, SYNC_SHARE, VERIFICATIONS_BURST,
 };
 use crate::link::Violation;
 use crate::wire::advert::AdvertKind;
@@ -93,7 +93,7 @@ fn what_there_was_no_time_to_check_is_asked_for_again_after_a_while() {
     world.run(Duration::from_secs(2));
     let evil = world.attack(1);
     world.evils[evil].heard.clear();
-    for number in 0..400 {
+    for number in 0..VERIFICATIONS_BURST as usize + 200 {
         let peer = identity(500 + number);
         let about = head(peer.peer_key(), AdvertKind::Profile, 1, 1);
         world.evils[evil].tell(sign(&peer, about, &profile("x").encode()));
