@@ -56,9 +56,9 @@ pub const HOP_LIMIT_SLACK: u8 = 4;
 /// further away are in the graph and cannot be sent to.
 pub const PATH_HOPS_MAX: u8 = 250;
 const _: () = assert!(PATH_HOPS_MAX <= u8::MAX - HOP_LIMIT_SLACK);
-/// The first wait between a change of somebody's edges and computing routes: what one event
-/// changes comes in several adverts.
-pub const ROUTES_DELAY_FIRST: Duration = Duration::from_millis(10);
+/// After quiet, routes are computed at once when somebody's edges changed. The wait before the
+/// second computation: what one event changes comes in several adverts.
+pub const ROUTES_DELAY_SECOND: Duration = Duration::from_millis(10);
 /// The wait while changes go on coming: about what an advert takes for a few hops.
 pub const ROUTES_DELAY_SHORT: Duration = Duration::from_millis(50);
 /// Changes that go on for longer than this are more than one event.

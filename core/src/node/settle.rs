@@ -62,11 +62,11 @@ impl Node {
     pub(super) fn settle(&mut self, now: Instant) {
         self.judge_contests(now);
         self.publish(now);
+        let routes = is_due(self.stale.routes_at(), now);
         self.follow_adverts(now);
-        if is_due(self.stale.routes_at(), now) || is_due(self.table.next_timeout(), now) {
+        if routes || is_due(self.table.next_timeout(), now) {
             self.refresh_routes(now);
         } else if self.table.lacks_alternates() {
-            // Not in the same breath: what waits for the routes goes first.
             self.table.compute_alternates();
         }
         let presence = self.stale.presence || !self.stale.peers.is_empty();
@@ -78,7 +78,9 @@ impl Node {
         self.mind_dials(now);
     }
 
-    /// Tells the topology whose edges changed.
+    /// Tells the topology whose edges changed. Routes are not computed in the same breath, nor are
+    /// alternates: first goes what was to be passed on, so that nobody further away waits for this
+    /// node's computing.
     fn follow_adverts(&mut self, now: Instant) {
         let changed = self.database.take_changed();
         if matches!(&changed, Changed::Owners(owners) if owners.is_empty()) {

@@ -1,9 +1,9 @@
 //! When routes are computed: at once after quiet, ever less often while changes keep coming. In
 //! the manner of RFC 8405.
 
-use crate::limits::{ROUTES_DELAY_FIRST, ROUTES_DELAY_LONG_MAX, ROUTES_DELAY_PER_PEER};
+use crate::limits::{ROUTES_DELAY_LONG_MAX, ROUTES_DELAY_PER_PEER, ROUTES_DELAY_SECOND};
 use crate::limits::{ROUTES_DELAY_SHORT, ROUTES_LEARN, ROUTES_QUIET};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// The back-off of computing routes.
 #[derive(Debug, Default)]
@@ -17,22 +17,27 @@ pub struct Schedule {
 struct Burst {
     began: Instant,
     last: Instant,
+    /// Computations since it began.
+    computed: u32,
 }
 
 impl Schedule {
     /// Somebody else's edges changed, in a mesh of so many peers.
     pub fn on_change(&mut self, now: Instant, peers: usize) {
         let long = ROUTES_DELAY_PER_PEER * u32::try_from(peers).unwrap_or(u32::MAX);
-        let long = long.clamp(ROUTES_DELAY_FIRST, ROUTES_DELAY_LONG_MAX);
+        let long = long.clamp(ROUTES_DELAY_SECOND, ROUTES_DELAY_LONG_MAX);
         let delay = match &mut self.burst {
             Some(burst) if now.since(burst.last) < ROUTES_QUIET => {
                 burst.last = now;
-                let learning = now.since(burst.began) < ROUTES_LEARN;
-                if learning { ROUTES_DELAY_SHORT.min(long) } else { long }
+                match burst.computed {
+                    0 | 1 => ROUTES_DELAY_SECOND,
+                    _ if now.since(burst.began) < ROUTES_LEARN => ROUTES_DELAY_SHORT.min(long),
+                    _ => long,
+                }
             }
             burst => {
-                *burst = Some(Burst { began: now, last: now });
-                ROUTES_DELAY_FIRST
+                *burst = Some(Burst { began: now, last: now, computed: 0 });
+                Duration::ZERO
             }
         };
         // A computation that is due takes this change in.
@@ -47,6 +52,9 @@ impl Schedule {
     /// The routes are those of this moment.
     pub fn on_computed(&mut self) {
         self.due = None;
+        if let Some(burst) = &mut self.burst {
+            burst.computed = burst.computed.saturating_add(1);
+        }
     }
 
     /// When to compute.
@@ -61,7 +69,6 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::time::Duration;
 
     const MS: fn(u64) -> Instant = Instant::from_millis;
     /// Enough for the longest wait.
@@ -87,9 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_change_is_computed_quickly_and_alone() {
-        assert_eq!(computed(MANY, 1_000, 1), [ms(ROUTES_DELAY_FIRST)]);
-        assert_eq!(computed(MANY, 2, 8), [10], "what comes until then is taken in");
+    fn the_first_change_is_computed_at_once_and_what_follows_together() {
+        assert_eq!(computed(MANY, 1_000, 1), [0]);
+        assert_eq!(computed(MANY, 2, 8), [0, 2 + ms(ROUTES_DELAY_SECOND)]);
     }
 
     #[test]
@@ -99,16 +106,17 @@ mod tests {
         let short = ms(ROUTES_DELAY_SHORT);
         let learning = usize::try_from(ms(ROUTES_LEARN) / short).unwrap();
         let about = |wait: &u64, limit| (limit..=limit + 2).contains(wait);
-        assert!(waits[..learning - 2].iter().all(|wait| about(wait, short)), "{waits:?}");
+        assert!(about(&waits[0], ms(ROUTES_DELAY_SECOND)), "{waits:?}");
+        assert!(waits[1..learning - 2].iter().all(|wait| about(wait, short)), "{waits:?}");
         let long = ms(ROUTES_DELAY_LONG_MAX);
-        assert!(waits[learning..].iter().all(|wait| about(wait, long)), "{waits:?}");
-        assert!(at.len() <= learning + 6 + 1, "{at:?}");
+        assert!(waits[learning + 1..].iter().all(|wait| about(wait, long)), "{waits:?}");
+        assert!(at.len() <= learning + 6 + 2, "{at:?}");
         assert!(at[at.len() - 1] >= 6_000, "the last change is computed");
     }
 
     #[test]
     fn a_small_mesh_never_waits_long() {
-        for (peers, longest) in [(49, 49 * ms(ROUTES_DELAY_PER_PEER)), (3, ms(ROUTES_DELAY_FIRST))]
+        for (peers, longest) in [(49, 49 * ms(ROUTES_DELAY_PER_PEER)), (3, ms(ROUTES_DELAY_SECOND))]
         {
             let at = computed(peers, 1, 3_000);
             assert!(at.windows(2).all(|pair| pair[1] - pair[0] <= longest + 1), "{at:?}");
@@ -120,7 +128,7 @@ mod tests {
         let mut schedule = Schedule::default();
         let quiet = ms(ROUTES_QUIET);
         let mut at = 0;
-        for (wait, delay) in [(0, 10), (quiet - 1, 1_000), (quiet - 1, 1_000), (quiet, 10)] {
+        for (wait, delay) in [(0, 0), (quiet - 1, 10), (quiet - 1, 1_000), (quiet, 0)] {
             at += wait;
             schedule.on_change(MS(at), MANY);
             assert_eq!(schedule.due(), Some(MS(at) + Duration::from_millis(delay)));
