@@ -161,7 +161,7 @@ pub const ADJACENCY_REFRESH: Duration = Duration::from_secs(4 * 3_600 * 2 / 3);
 /// It does so up to this much sooner, by chance: a mesh that started at once would else sign all
 /// its adjacencies again at once.
 pub const ADJACENCY_REFRESH_SPREAD: Duration = Duration::from_secs(20 * 60);
-/// Link changes within this time make one new adjacency.
+/// Link changes within this time make one new adjacency. A loss after quiet does not wait for others.
 pub const ADJACENCY_COALESCE: Duration = Duration::from_millis(20);
 /// The wait between the first two signings of a statement after quiet; doubles with each further
 /// one, so that what comes in a burst is told soon and in a few.

@@ -152,9 +152,10 @@ impl Own {
         self.links.is_steady(peer, kind)
     }
 
-    /// Changes the links. New, lost and doubtful ones are signed after a moment that gathers
-    /// several, which grows to a second while changes keep coming; another change of cost alone at
-    /// most every 10 s. What breaks again and again is told when it has stood for a while.
+    /// Changes the links. A loss after quiet is signed at once, other losses, new and doubtful ones
+    /// after a moment that gathers several, which grows to a second while changes keep coming;
+    /// another change of cost alone at most every 10 s. What breaks again and again is told when it
+    /// has stood for a while.
     pub fn set_edges(&mut self, now: Instant, mut edges: Vec<Edge>) {
         edges.sort_unstable();
         edges.dedup_by(|a, b| (a.peer, &a.kind) == (b.peer, &b.kind));
@@ -175,7 +176,11 @@ impl Own {
             return;
         }
         self.adjacency.value = Adjacency { edges };
-        let soon = self.adjacency.pace.earliest(now + ADJACENCY_COALESCE);
+        let told = self.adjacency.signed.as_ref().map(|signed| &signed.value);
+        let is_loss = told.is_some_and(|told| has_lost(told, &self.adjacency.value));
+        let at_once = is_loss && self.adjacency.pace.is_quiet(now);
+        let gathered = if at_once { now } else { now + ADJACENCY_COALESCE };
+        let soon = self.adjacency.pace.earliest(gathered);
         let due = match &self.adjacency.signed {
             Some(signed) if signed.value == self.adjacency.value => None,
             Some(signed) if is_minor(&signed.value, &self.adjacency.value) => {
@@ -368,6 +373,13 @@ fn is_minor(before: &Adjacency, after: &Adjacency) -> bool {
             (before.peer, &before.kind) == (after.peer, &after.kind)
                 && after.cost.value() / MUCH_WORSE <= before.cost.value()
         })
+}
+
+/// Whether an edge is gone.
+fn has_lost(before: &Adjacency, after: &Adjacency) -> bool {
+    let stands =
+        |old: &Edge| after.edges.iter().any(|new| (new.peer, &new.kind) == (old.peer, &old.kind));
+    !before.edges.iter().all(stands)
 }
 
 #[cfg(test)]

@@ -16,10 +16,15 @@ impl Pace {
         self.last.map_or(at, |last| at.max(last + self.wait))
     }
 
+    /// Whether nothing was signed for so long that the next one need not wait.
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+        self.last.is_none_or(|last| now.since(last) >= SIGN_QUIET)
+    }
+
     /// It was signed: the next one waits, twice as long as the last one did unless all was quiet.
     pub(super) fn on_signed(&mut self, now: Instant) {
-        let quiet = self.last.is_none_or(|last| now.since(last) >= SIGN_QUIET);
-        self.wait = if quiet { SIGN_WAIT_MIN } else { (self.wait * 2).min(SIGN_WAIT_MAX) };
+        self.wait =
+            if self.is_quiet(now) { SIGN_WAIT_MIN } else { (self.wait * 2).min(SIGN_WAIT_MAX) };
         self.last = Some(now);
     }
 }

@@ -7,6 +7,7 @@ use crate::crypto::aead::Portable;
 use crate::crypto::verifier::Strict;
 use crate::entropy::tests::Seeded;
 use crate::identity::{Identity, StaticBinding};
+use crate::limits::SIGN_QUIET;
 use crate::network::Network;
 use crate::wire::advert::{Abilities, Cost};
 use crate::wire::handshake::Versions;
@@ -70,7 +71,7 @@ fn several_new_links_make_one_adjacency() {
     bench.publish(MS(0));
     bench.own.set_edges(MS(1_000), alloc::vec![edge(1, 5)]);
     bench.own.set_edges(MS(1_010), alloc::vec![edge(2, 5), edge(1, 5)]);
-    assert_eq!(bench.own.next_timeout(), Some(MS(1_020)));
+    assert_eq!(bench.own.next_timeout(), Some(MS(1_000) + ADJACENCY_COALESCE));
     assert_eq!(bench.publish(MS(1_020)), [AdvertKind::Adjacency]);
     let refresh = bench.own.next_timeout().unwrap();
     assert!(refresh <= MS(1_020) + ADJACENCY_REFRESH, "{refresh:?}");
@@ -88,6 +89,10 @@ fn a_change_of_cost_waits_and_a_lost_link_does_not() {
     assert_eq!(bench.own.next_timeout(), Some(MS(3_020)));
     bench.own.set_edges(MS(3_000), alloc::vec![edge(1, 5), edge(2, 5)]);
     assert!(bench.own.next_timeout() > Some(MS(20) + ADJACENCY_REFRESH / 2), "as signed");
+    // After quiet it waits for no other.
+    let quiet = MS(20) + SIGN_QUIET;
+    bench.own.set_edges(quiet, alloc::vec![edge(2, 5)]);
+    assert_eq!(bench.own.next_timeout(), Some(quiet));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use super::evil::{edge, edges, head, profile, sign};
 use super::*;
 use crate::advert::{Database, Offer, Refusal};
 use crate::limits::{
-    ADJACENCY_COALESCE, ADVERT_BYTES_MAX, DIAL_BACKOFF_MIN, DIAL_DEFERENCE_PART, FLOORS_MAX,
-    FORGET_AFTER, FRAME_LIFETIME, HOP_LIMIT_SLACK, PATH_HOPS_MAX, PEERS_MAX, RELAY_MARK_AFTER,
+    ADVERT_BYTES_MAX, DIAL_BACKOFF_MIN, DIAL_DEFERENCE_PART, FLOORS_MAX, FORGET_AFTER,
+    FRAME_LIFETIME, HOP_LIMIT_SLACK, PATH_HOPS_MAX, PEERS_MAX, RELAY_MARK_AFTER, SIGN_WAIT_MIN,
 };
 use crate::route::{Next, RelayQueue};
 use crate::wire::advert::AdvertKind;
@@ -132,8 +132,8 @@ fn an_advert_of_the_largest_size_is_passed_on_and_a_larger_one_is_refused() {
 }
 
 #[test]
-fn links_that_change_at_once_make_one_adjacency() {
-    let mut world = World::new(4, &[(0, 1), (0, 2), (0, 3)]);
+fn the_first_loss_is_told_at_once_and_those_after_it_together() {
+    let mut world = World::new(5, &[(0, 1), (0, 2), (0, 3), (0, 4)]);
     world.converge();
     world.run(Duration::from_secs(60));
     let sequence = |world: &mut World| {
@@ -142,12 +142,11 @@ fn links_that_change_at_once_make_one_adjacency() {
     };
     let before = sequence(&mut world);
     world.near.clear();
-    world.kill(1);
-    world.kill(2);
-    world.run(DELAY + ADJACENCY_COALESCE - MS);
-    assert_eq!(sequence(&mut world), before);
+    [1, 2, 3].into_iter().for_each(|node| world.kill(node));
+    world.run(DELAY + SIGN_WAIT_MIN - MS);
+    assert_eq!(sequence(&mut world), before + 1);
     world.run(MS);
-    assert_eq!(sequence(&mut world), before + 1, "one for both");
+    assert_eq!(sequence(&mut world), before + 2, "one for both that came after");
 }
 
 #[test]
