@@ -69,6 +69,8 @@ pub struct Sync {
 pub struct SyncFigures {
     /// Bytes of messages sent.
     pub bytes_sent: u64,
+    /// Of these, adverts; the rest is the comparison of what both ends have.
+    pub advert_bytes_sent: u64,
     /// How often there was something to send and the budget was empty.
     pub budget_empty: u64,
 }
@@ -313,7 +315,8 @@ impl Sync {
             }
             self.waits = false;
             self.tell_range(now, database, carrier, room, out);
-            if out.len() == before {
+            let ranges = out.len() - before;
+            if ranges == 0 {
                 self.tell_advert(now, database, room, out);
             }
             let told = out.len() - before;
@@ -322,6 +325,7 @@ impl Sync {
             }
             self.budget.spend(told);
             self.figures.bytes_sent += u64::try_from(told).unwrap_or(u64::MAX);
+            self.figures.advert_bytes_sent += u64::try_from(told - ranges).unwrap_or(u64::MAX);
         }
     }
 
