@@ -89,6 +89,7 @@ pub struct Host {
     pub(crate) slept_at: Instant,
     pub(crate) links: BTreeMap<LinkId, CableId>,
     pub(crate) links_made: u64,
+    pub(crate) dials_made: u64,
     pub(crate) tallies: BTreeMap<LinkId, Tally>,
     pub(crate) sent: Sent,
     pub(crate) beacons: BTreeMap<u8, Beacon>,
@@ -121,6 +122,7 @@ impl Host {
             slept_at: Instant::EPOCH,
             links: BTreeMap::new(),
             links_made: 0,
+            dials_made: 0,
             tallies: BTreeMap::new(),
             sent: Sent::default(),
             beacons: BTreeMap::new(),
@@ -188,6 +190,12 @@ impl Host {
     /// The links that stand, and what was sent on each.
     pub fn links(&self) -> impl Iterator<Item = (LinkId, CableId, &Sent)> {
         self.links.iter().map(|(link, cable)| (*link, *cable, self.tallies[link].sent()))
+    }
+
+    /// How many links the node's runs were given, and how many dials they began.
+    #[must_use]
+    pub fn links_and_dials_made(&self) -> (u64, u64) {
+        (self.links_made, self.dials_made)
     }
 
     /// Links whose handshake this node has done, and with whom.

@@ -37,7 +37,8 @@ pub(crate) fn scale(arguments: &Scale) -> ExitCode {
         command.push_str(&format!(" --seed {}", arguments.seed));
     }
     let sizes = sizes.iter().copied().filter(is_wanted).collect();
-    let options = Options { seed: arguments.seed, sizes, radio_nodes: 49, command };
+    let options =
+        Options { seed: arguments.seed, sizes, radio_nodes: 49, restart_nodes: 100, command };
     let figures = scale::measure(&options, &|line| eprintln!("{line}"));
     let page = scale::page(&figures);
     if arguments.out.as_os_str() == "-" {

@@ -4,6 +4,7 @@ pub mod alternates;
 pub mod mesh;
 mod page;
 pub mod repair;
+pub mod restart;
 pub mod spf;
 
 use std::sync::Mutex;
@@ -18,6 +19,8 @@ use crate::chance::Chance;
 use crate::medium::Medium;
 use crate::tally::Sent;
 use repair::{Affected, Repair};
+use restart::Restart;
+use spf::Computing;
 
 /// The sizes of the tables.
 pub const SIZES: [usize; 7] = [10, 49, 100, 256, 529, 1_000, 2_000];
@@ -71,13 +74,30 @@ pub struct Row {
     /// From when two halves are in reach again until every graph is complete.
     pub heal: Option<Duration>,
     /// What crossed the links of one node that was apart, both ways, until it was quiet again.
-    pub rejoin: Option<Sent>,
+    pub rejoin: Option<Rejoin>,
     /// Bytes a node has allocated for each peer it knows, above what it had alone.
     pub bytes_per_peer: Option<f64>,
-    /// The processor's time for one computation of all routes.
-    pub spf: Duration,
-    /// The share of ways with a loop-free alternate.
+    /// The processor's time for one computation of all routes and alternates.
+    pub spf: Computing,
+    /// The share of ways for which nodes have a loop-free alternate.
     pub alternates: f64,
+}
+
+/// What a node's return cost on all its links, both ways.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejoin {
+    /// Everything, by class.
+    pub sent: Sent,
+    /// Of the control bytes, those of adverts.
+    pub advert_bytes: u64,
+}
+
+impl Rejoin {
+    /// Control bytes beside the adverts.
+    #[must_use]
+    pub fn beside(&self) -> u64 {
+        self.sent.control_bytes() - self.advert_bytes
+    }
 }
 
 /// What to measure.
@@ -89,6 +109,8 @@ pub struct Options {
     pub sizes: Vec<usize>,
     /// The size of the grid over links like Bluetooth's.
     pub radio_nodes: usize,
+    /// The radios with few slots that restart at once.
+    pub restart_nodes: usize,
     /// The command that was given, for the page.
     pub command: String,
 }
@@ -102,6 +124,8 @@ pub struct Figures {
     pub lan: Vec<Row>,
     /// A grid over links like Bluetooth's.
     pub radio: Row,
+    /// All restart at once.
+    pub restart: Restart,
 }
 
 /// Measures all shapes and sizes, two worlds at a time. `tell` is given a line for each step.
@@ -115,6 +139,8 @@ pub fn measure(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Figures {
     let mut order: Vec<usize> = (0..jobs.len()).collect();
     order.sort_by_key(|job| (std::cmp::Reverse(jobs[*job].1), *job));
     let (next, rows) = (AtomicUsize::new(0), Mutex::new(vec![None; jobs.len()]));
+    let restart = restart::measure(options.restart_nodes, options.seed);
+    tell(&format!("restart {restart:?}"));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -130,7 +156,7 @@ pub fn measure(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Figures {
     let rows = rows.into_inner().expect("no thread panicked");
     let mut lan: Vec<Row> = rows.into_iter().flatten().collect();
     let radio = lan.pop().expect("the last job is the radio's");
-    Figures { options: options.clone(), lan, radio }
+    Figures { options: options.clone(), lan, radio, restart }
 }
 
 /// Measures one mesh.
@@ -151,6 +177,7 @@ pub fn row(
     let peers_seen = mesh.mean(|host| host.view().peers as f64);
     tell(format!("all see all after {cold:?}, {} bytes", cold_sent.total()));
     mesh.world.run(SETTLE);
+    let alternates = alternates::coverage(&mesh);
     let bytes_per_peer =
         cold.map(|_| (mesh.mean(|host| host.memory() as f64) - alone) / (nodes - 1) as f64);
     let before = mesh.sent();
@@ -184,7 +211,7 @@ pub fn row(
         rejoin,
         bytes_per_peer,
         spf: spf::cost(nodes, &mesh.edges),
-        alternates: alternates::coverage(&mesh),
+        alternates,
     }
 }
 
@@ -205,7 +232,7 @@ fn repairs(mesh: &mut Mesh, seed: u64) -> Repair {
 }
 
 /// Takes the node in the middle away for a while; what crosses its links when it is back.
-fn rejoin(mesh: &mut Mesh) -> Option<Sent> {
+fn rejoin(mesh: &mut Mesh) -> Option<Rejoin> {
     let place = mesh.nodes() / 2;
     let edges = mesh.edges_at(place);
     mesh.sever(&edges);
@@ -222,9 +249,15 @@ fn rejoin(mesh: &mut Mesh) -> Option<Sent> {
         let to_it = host.links_up().filter(|(_, peer)| *peer == key).map(|(link, _)| link);
         to_it.filter_map(|link| host.links().find(|(other, ..)| *other == link)).map(|(.., s)| *s)
     });
-    let rejoin = others.fold(own, |sum, sent| sum.plus(&sent));
+    let sent = others.fold(own, |sum, sent| sum.plus(&sent));
+    let now = mesh.world.now();
+    let advert_bytes = mesh.world.hosts().iter().flat_map(|host| {
+        let views = host.node().into_iter().flat_map(move |core| core.links(host.clock(now)));
+        views.filter(move |view| host.key() == key || view.peer == Some(key))
+    });
+    let advert_bytes = advert_bytes.map(|view| view.sync.advert_bytes_sent).sum();
     mesh.world.run(SETTLE);
-    Some(rejoin)
+    Some(Rejoin { sent, advert_bytes })
 }
 
 /// Parts the mesh into two halves and puts them together again.

@@ -7,7 +7,7 @@ use hedgerow_sim::scale::{self, Figures, Options, Row, Shape};
 
 fn measure() -> Figures {
     let command = "the command".to_owned();
-    let options = Options { seed: 1, sizes: vec![10], radio_nodes: 9, command };
+    let options = Options { seed: 1, sizes: vec![10], radio_nodes: 9, restart_nodes: 12, command };
     scale::measure(&options, &|line| println!("{line}"))
 }
 
@@ -25,18 +25,37 @@ fn small_meshes_are_measured_and_shown() {
         assert!((0.1..6.2).contains(&row.idle_per_direction()), "{row:?}");
         assert_eq!(row.idle_sent.control.frames, 0, "only keepalives: {row:?}");
         assert!(row.churn_per_node() > row.idle_per_node(), "{row:?}");
-        assert!(row.heal.is_some() && row.rejoin.is_some_and(|sent| sent.handshake.frames > 0));
+        assert!(
+            row.heal.is_some()
+                && row.rejoin.is_some_and(|rejoin| {
+                    rejoin.sent.handshake.frames > 0
+                        && rejoin.advert_bytes > 0
+                        && rejoin.beside() > 0
+                })
+        );
         assert!(row.bytes_per_peer.is_some_and(|bytes| (500.0..50_000.0).contains(&bytes)));
-        assert!(row.spf > Duration::ZERO);
+        assert!(row.spf.routes > Duration::ZERO && row.spf.alternates > Duration::ZERO);
+    }
+    for start in [&figures.restart.first, &figures.restart.again] {
+        assert!(start.one_mesh.is_some() && start.quiet >= start.one_mesh, "{start:?}");
+        assert!(start.links_standing >= 11 && start.links_made >= 11, "{start:?}");
+        assert!(start.peak_share < 1.0 && start.memory > 10_000.0, "{start:?}");
     }
     assert!(figures.lan[0].alternates == 0.0 && figures.lan[2].alternates > 0.3);
     let page = scale::page(&figures);
-    for words in ["the command", "## Line", "## Grid", "## Random places", "## Aims", "| 10 | 9 |"]
-    {
+    for words in [
+        "the command",
+        "## Line",
+        "## Grid",
+        "## Random places",
+        "## All restart at once",
+        "## Aims",
+        "| 10 | 9 |",
+    ] {
         assert!(page.contains(words), "{words}: {page}");
     }
     // All but the processor's time repeats.
     let again = scale::row(Shape::Grid, 10, Medium::lan(), 1, &|_| ());
-    let figures_of = |row: &Row| format!("{:?}", Row { spf: Duration::ZERO, ..row.clone() });
+    let figures_of = |row: &Row| format!("{:?}", Row { spf: Default::default(), ..row.clone() });
     assert_eq!(figures_of(&figures.lan[1]), figures_of(&again));
 }

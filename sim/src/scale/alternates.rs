@@ -1,43 +1,44 @@
-//! For how many ways there is a loop-free alternate, by the shape alone.
+//! For how many ways the nodes have a loop-free alternate.
 
-use super::mesh::{Mesh, distances};
+use hedgerow_core::id::PeerKey;
+use std::collections::BTreeSet;
 
-/// The share of pairs (node, destination) for which the node has a neighbour, other than its next
-/// hop, that does not send frames for the destination back to it (RFC 5286, inequality 1), all
-/// links costing the same. Of several next hops that are equally good, each is an alternate to
-/// the others.
+use super::mesh::Mesh;
+
+/// The share of pairs (node, destination) for which the node has an alternate at hand.
 #[must_use]
 pub fn coverage(mesh: &Mesh) -> f64 {
     let nodes = mesh.nodes();
-    let mut near = vec![Vec::new(); nodes];
-    for (a, b) in &mesh.edges {
-        near[*a].push(*b);
-        near[*b].push(*a);
-    }
-    let mut covered = 0_u64;
-    for to in 0..nodes {
-        let hops = distances(to, &near);
-        for node in (0..nodes).filter(|node| *node != to) {
-            let Some(own) = hops[node] else { continue };
-            let is_loop_free = |other: &&usize| hops[**other].is_some_and(|far| far < own + 1);
-            // One of them is the next hop itself.
-            covered += u64::from(near[node].iter().filter(is_loop_free).count() > 1);
-        }
-    }
+    let covered: usize = (0..nodes).map(|place| covered(mesh, place).len()).sum();
     covered as f64 / (nodes * (nodes - 1)) as f64
+}
+
+/// Those for whom the node at a place has an alternate.
+#[must_use]
+pub fn covered(mesh: &Mesh, place: usize) -> BTreeSet<PeerKey> {
+    let node = mesh.world.host(mesh.node_at[place]).node();
+    let routes = node.into_iter().flat_map(|node| node.routes());
+    routes.filter(|view| view.alternate.is_some()).map(|view| view.peer).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use hedgerow_core::time::Duration;
+
     use super::super::mesh::Shape;
     use super::*;
     use crate::medium::Medium;
 
     #[test]
-    fn a_line_has_none_and_a_grid_most() {
-        let of = |shape, nodes| coverage(&Mesh::new(shape, nodes, Medium::lan(), 1));
+    fn a_line_has_none_and_a_square_those_to_the_far_corner() {
+        let of = |shape, nodes| {
+            let mut mesh = Mesh::new(shape, nodes, Medium::lan(), 1);
+            mesh.complete(mesh.edges.len(), Duration::from_secs(10)).unwrap();
+            mesh.world.run(Duration::from_secs(5));
+            coverage(&mesh)
+        };
         assert!(of(Shape::Line, 10) == 0.0);
-        // In a square of four both ways to the far corner are equal; none to a neighbour.
+        // Both ways to the far corner are equal; the long way to a neighbour leads back.
         assert!((of(Shape::Grid, 4) - 1.0 / 3.0).abs() < 1e-9);
     }
 }

@@ -7,6 +7,7 @@
 use hedgerow_core::limits::HOP_LIMIT_SLACK;
 use hedgerow_core::time::{Duration, Instant};
 
+use super::alternates;
 use super::mesh::Mesh;
 
 /// Sources and destinations looked at, each.
@@ -21,8 +22,8 @@ const LOOKS: [(Duration, Duration); 3] = [
 /// What the loss of one link did.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Repair {
-    /// Pairs of the sample whose way led over the link, and that the link's end could send on by
-    /// a loop-free alternate at once.
+    /// Pairs of the sample whose way led over the link, and for which the link's end had a
+    /// loop-free alternate.
     pub with_alternate: Affected,
     /// Those that it could not.
     pub without: Affected,
@@ -119,28 +120,19 @@ fn affected(mesh: &Mesh, edge: (usize, usize)) -> Vec<Pair> {
         return Vec::new();
     }
     let ends = [edge.0, edge.1];
+    let covered = ends.map(|end| alternates::covered(mesh, end));
     let mut pairs = Vec::new();
     for to in sample(mesh.nodes()).chain(ends) {
-        let distances = mesh.distances(to, &mesh.edges);
+        let key = mesh.world.host(mesh.node_at[to]).key();
         for from in sample(mesh.nodes()).chain(ends).filter(|from| *from != to) {
             let Some(way) = follow(mesh, from, to) else { continue };
             let Some(at) = way.windows(2).position(|hop| is_edge(hop, edge)) else { continue };
-            let has_alternate = has_alternate(mesh, way[at], way[at + 1], &distances);
+            let has_alternate = covered[usize::from(way[at] == edge.1)].contains(&key);
             let distance = u32::try_from(at).unwrap_or(u32::MAX);
             pairs.push(Pair { from, to, has_alternate, distance, astray_until: None });
         }
     }
     pairs
-}
-
-/// Whether a neighbour of `here` other than `next` is nearer to the destination than by way of
-/// `here` (RFC 5286, inequality 1), all links costing the same.
-fn has_alternate(mesh: &Mesh, here: usize, next: usize, to: &[Option<u32>]) -> bool {
-    let others = mesh.edges_at(here).into_iter().map(|(a, b)| if a == here { b } else { a });
-    let (Some(own), mut others) = (to[here], others.filter(|other| *other != next)) else {
-        return false;
-    };
-    others.any(|other| to[other].is_some_and(|hops| hops < own + 1))
 }
 
 fn is_edge(hop: &[usize], edge: (usize, usize)) -> bool {

@@ -38,6 +38,7 @@ impl World {
         let at = self.now + time + self.luck.within(time);
         let host = &mut self.hosts[node];
         host.dials.insert((medium, dial), target);
+        host.dials_made += 1;
         self.queue.push(at, Due::Dialled { node, run: host.runs, medium, dial });
     }
 
