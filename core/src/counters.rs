@@ -1,5 +1,7 @@
 //! What was dropped, refused or skipped, by cause.
 
+use crate::advert::SyncFigures;
+
 /// Counts every limit that was hit and every rule that was broken. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +27,10 @@ pub struct Counters {
     pub adverts_deferred: u64,
     /// How often adverts waited because a neighbour's budget for them was used up.
     pub sync_budget_empty: u64,
+    /// Neighbours' ranges of adverts that came too fast to be looked at; they are compared later.
+    pub ranges_put_off: u64,
+    /// Owners that full neighbours refused and that were too many to remember.
+    pub refusals_forgotten: u64,
     /// Own links that did not fit into the adjacency.
     pub edges_left_out: u64,
     /// Metadata bodies not fetched because the cache was full.
@@ -57,4 +63,13 @@ pub struct Counters {
     pub events_lost: u64,
     /// What the Bus did, and every limit it hit.
     pub bus: crate::bus::Counters,
+}
+
+impl Counters {
+    /// What a neighbour's limits did, in addition.
+    pub(crate) fn add_sync(&mut self, figures: SyncFigures) {
+        self.sync_budget_empty += figures.budget_empty;
+        self.ranges_put_off += figures.ranges_put_off;
+        self.refusals_forgotten += figures.refusals_forgotten;
+    }
 }

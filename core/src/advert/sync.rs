@@ -73,6 +73,10 @@ pub struct SyncFigures {
     pub advert_bytes_sent: u64,
     /// How often there was something to send and the budget was empty.
     pub budget_empty: u64,
+    /// The neighbour's ranges that came too fast to be looked at; they are compared later.
+    pub ranges_put_off: u64,
+    /// Owners that it refused and that were too many to remember; they are offered again.
+    pub refusals_forgotten: u64,
 }
 
 /// Whether this node begins a comparison of everything.
@@ -160,6 +164,7 @@ impl Sync {
         if refused.len() > REFUSED_OWNERS_MAX {
             // It will be offered again when it says something new, and refused again.
             refused.pop_first();
+            self.figures.refusals_forgotten += 1;
         }
         self.dirty.retain(|id, news| *news == News::Version && id.owner.address() != owner);
     }
@@ -214,6 +219,7 @@ impl Sync {
             if !self.looks.may(now) {
                 // Its turn comes when it is answered.
                 self.pending.add(range);
+                self.figures.ranges_put_off += 1;
                 continue;
             }
             let (held, ids): (Vec<_>, Vec<_>) = database.stamps(range).unzip();

@@ -167,7 +167,7 @@ impl Node {
             return;
         }
         if let Some(mut neighbour) = self.neighbours.remove(&peer.key) {
-            self.counters.sync_budget_empty += neighbour.sync.figures().budget_empty;
+            self.counters.add_sync(neighbour.sync.figures());
             self.bodies.forget(&peer.key);
             self.traces.forget(&peer.key);
             self.refresh_routes(now);

@@ -110,15 +110,15 @@ impl Node {
     /// What was dropped, refused or skipped.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        Counters {
+        let mut counters = Counters {
             edges_left_out: u64::try_from(self.own.edges_left_out()).unwrap_or(u64::MAX),
             bodies_refused: self.bodies.refused(),
             bodies_broken: self.bodies.broken(),
             sightings_refused: self.dialer.refused(),
-            sync_budget_empty: self.counters.sync_budget_empty
-                + self.neighbours.values().map(|n| n.sync.figures().budget_empty).sum::<u64>(),
             bus: *self.bus.counters(),
             ..self.counters
-        }
+        };
+        self.neighbours.values().for_each(|n| counters.add_sync(n.sync.figures()));
+        counters
     }
 }

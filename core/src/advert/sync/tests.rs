@@ -366,6 +366,22 @@ fn a_full_neighbour_is_offered_no_new_owners_until_it_begins_anew() {
 }
 
 #[test]
+fn more_refusals_than_are_remembered_are_counted() {
+    let mut side = Side::new(0, true);
+    let refused = 0..=REFUSED_OWNERS_MAX as u64;
+    refused.clone().for_each(|number| side.sync.on_full(owner(number).address()));
+    assert_eq!(side.sync.full.as_ref().unwrap().len(), REFUSED_OWNERS_MAX);
+    assert_eq!(side.sync.figures().refusals_forgotten, 1);
+    for number in refused {
+        side.hold(number, AdvertKind::Profile, 1);
+        side.learn(number, 2);
+    }
+    let offered: Vec<_> =
+        side.database.ids(None).filter(|id| side.sync.dirty.contains_key(id)).collect();
+    assert_eq!(offered.len(), 1, "the one that is forgotten is offered again: {offered:?}");
+}
+
+#[test]
 fn two_owners_of_one_address_are_both_told() {
     // Nobody can make two such keys in a test: the stamps alone.
     let stamp = |kind, sequence, hash| Stamp {
@@ -461,12 +477,18 @@ fn looks_at_the_tables_are_bounded_and_nothing_is_lost_by_that() {
     let lie = Content::Fingerprint([9; 8]);
     let parts = vec![Part { last: Range::ALL.last, content: lie }];
     let ranges = Ranges { first: Range::ALL.first, parts };
+    pair.sides[0].sync.looks = Budget::new(RANGE_LOOKS_PER_S, RANGE_LOOKS_BURST);
     for _ in 0..1_000 {
         pair.sides[0].take(pair.now, &key, Control::Ranges(ranges.clone()));
     }
+    // Each one looks at all adverts, the last one at more than are left.
+    let each = 4_000 + 1;
+    let put_off = |looks: u64| 1_000 - looks.div_ceil(each);
+    assert_eq!(pair.sides[0].sync.figures().ranges_put_off, put_off(RANGE_LOOKS_BURST));
     let looks = &mut pair.sides[0].sync.looks;
     assert!(!looks.may(pair.now), "all are spent");
-    assert!(looks.ready_at() <= pair.now + Duration::from_secs(1), "and no more than one too many");
+    let again = pair.now + Duration::from_micros(1_000_000 * each / RANGE_LOOKS_PER_S);
+    assert!(looks.ready_at() <= again, "and no more than one too many");
     pair.sides[1].hold(5, AdvertKind::Adjacency, 9);
     pair.sides[1].sync.begin();
     pair.settle();
