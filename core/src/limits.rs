@@ -143,6 +143,15 @@ pub const PEERS_FOR_NEIGHBOURS: usize = 128;
 /// When there is no room, a peer that was neither reached nor heard of for so long is forgotten
 /// for a new one: what is reachable is noted once a minute.
 pub const EVICT_AFTER: Duration = Duration::from_secs(150);
+/// And one that was never reached after so long: its own adverts and those of whoever is beside it
+/// come within that.
+pub const EVICT_NEVER_REACHED_AFTER: Duration = Duration::from_secs(10);
+// A flood of made-up peers, as fast as signatures are checked, cannot fill a share with some that
+// are younger: a newcomer always finds one to take the place of.
+const _: () = assert!(
+    (VERIFICATIONS_PER_S + VERIFICATIONS_OWN_PER_S) as u64 * EVICT_NEVER_REACHED_AFTER.as_secs()
+        < PEERS_BY_NEIGHBOUR_MAX as u64
+);
 /// The largest signed advert, in bytes: a profile's 512 and its frame, or an adjacency of 64
 /// edges.
 pub const ADVERT_BYTES_MAX: usize = 1_152;

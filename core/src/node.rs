@@ -238,7 +238,12 @@ impl Node {
             self.expire_at = now + EXPIRE_INTERVAL;
             for view in self.table.routes() {
                 self.database.note_reachable(now, &view.peer);
+                if let Some(neighbour) = self.neighbours.get_mut(&view.route.next_hop) {
+                    let missing = self.database.missing_beside(&view.peer);
+                    missing.for_each(|address| neighbour.sync.ask_for(now, address));
+                }
             }
+            self.database.clear_missing();
             self.database.expire(now);
             for (peer, neighbour) in &mut self.neighbours {
                 neighbour.sync.forget(&self.database, peer);

@@ -12,9 +12,7 @@ use super::peer::Peer;
 use super::verifications::Verifications;
 use crate::crypto::verifier::{Strict, Verifier};
 use crate::id::{Address, PeerKey};
-use crate::limits::{
-    ADJACENCY_LIFETIME, ADVERTS_PER_OWNER_MAX, CHANGED_MAX, EVICT_AFTER, FORGET_AFTER,
-};
+use crate::limits::{ADJACENCY_LIFETIME, ADVERTS_PER_OWNER_MAX, CHANGED_MAX, FORGET_AFTER};
 use crate::network::Network;
 use crate::time::{Duration, Instant};
 use crate::wire::advert::{Adjacency, AdvertKind, Profile, SignedAdvert};
@@ -31,8 +29,9 @@ pub struct Database {
     /// Versions of adverts that were forgotten: nobody resurrects them.
     floors: Floors,
     census: Census,
-    /// No owner can be forgotten for another one before.
-    full_until: Instant,
+    /// Owners that were never reached were forgotten for others: whom others claim to be linked
+    /// with may have been among them.
+    evicted: bool,
     verifications: Verifications,
     /// Counts changes, so that others know when to look again.
     changes: u64,
@@ -177,7 +176,7 @@ impl Database {
             addresses,
             floors: Floors::default(),
             census: Census::default(),
-            full_until: Instant::EPOCH,
+            evicted: false,
             verifications: Verifications::default(),
             changes: 0,
             changed: Changed::Everything,
@@ -212,7 +211,7 @@ impl Database {
         };
         let head = advert.head;
         if head.owner == *self.own.as_bytes() {
-            return self.offer_of_own(now, from, &advert);
+            return self.offer_own(now, from, &advert);
         }
         let is_old =
             |age: Age| head.kind == AdvertKind::Adjacency && age.signed >= ADJACENCY_LIFETIME;
@@ -249,7 +248,10 @@ impl Database {
         if new_peer && age.reachable >= FORGET_AFTER {
             return Offer::Refused(Refusal::Expired);
         }
-        let room = if new_peer { self.room(now, from, owner) } else { Room::Free };
+        let room = match new_peer {
+            true => self.census.room(now, from.address(), from == owner),
+            false => Room::Free,
+        };
         if room == Room::None {
             return Offer::NoRoom { owner: owner.address() };
         }
@@ -264,29 +266,23 @@ impl Database {
         if !signed {
             return Offer::Refused(Refusal::Forged);
         }
-        if room == Room::ForAnother && !self.forget_another(now) {
+        if !self.make_room(now, room) {
             return Offer::NoRoom { owner: owner.address() };
         }
         self.insert(now, from.address(), owner, &advert, age);
         Offer::Taken(Taken { id, new_peer, instance: head.instance })
     }
 
-    /// Somebody knows an advert of this node: of this run, or of one before.
-    fn offer_of_own(&mut self, now: Instant, from: PeerKey, advert: &SignedAdvert) -> Offer {
+    /// A copy of an advert in the name of this node.
+    fn offer_own(&mut self, now: Instant, from: PeerKey, advert: &SignedAdvert) -> Offer {
         if !self.verifications.spend(now, from) {
             return Offer::Busy { owner: self.own.address() };
         }
-        if !advert.is_of(self.verifier.as_ref(), &self.own, &self.network) {
-            return Offer::Refused(Refusal::Forged);
-        }
         let (epoch, sequence, hash) = advert.version();
-        Offer::Mine { epoch, sequence, hash, instance: advert.head.instance }
-    }
-
-    fn room(&self, now: Instant, from: PeerKey, owner: PeerKey) -> Room {
-        match self.census.room(from.address(), from == owner) {
-            Room::ForAnother if now < self.full_until => Room::None,
-            room => room,
+        if advert.is_of(self.verifier.as_ref(), &self.own, &self.network) {
+            Offer::Mine { epoch, sequence, hash, instance: advert.head.instance }
+        } else {
+            Offer::Refused(Refusal::Forged)
         }
     }
 
@@ -296,27 +292,51 @@ impl Database {
         self.census.has_room_again(neighbour.address())
     }
 
-    /// Forgets the owner that was unreachable longest, if that is long; never a reachable one.
-    fn forget_another(&mut self, now: Instant) -> bool {
-        let alive_at = |peer: &Peer| peer.reachable_at.max(peer.heard_at);
-        let others = self.peers.iter().filter(|(owner, _)| **owner != self.own);
-        let oldest = others.min_by_key(|(_, peer)| alive_at(peer));
-        let Some((owner, at)) = oldest.map(|(owner, peer)| (*owner, alive_at(peer))) else {
+    fn make_room(&mut self, now: Instant, room: Room) -> bool {
+        match room {
+            Room::Free => true,
+            Room::ForAnother => self.forget_another(now, None),
+            Room::ForAnotherOf(neighbour) => self.forget_another(now, Some(neighbour)),
+            Room::None => false,
+        }
+    }
+
+    /// Forgets the owner, of those that a neighbour told of or of all, that can be done without for
+    /// longest: one that was never reached before others, and never a reachable one.
+    fn forget_another(&mut self, now: Instant, share: Option<Address>) -> bool {
+        let of_share = |peer: &Peer| share.is_none_or(|by| peer.by == by);
+        let others = self.peers.iter();
+        let others = others.filter(|(owner, peer)| **owner != self.own && of_share(peer));
+        let order = |(owner, peer): (&PeerKey, &Peer)| {
+            let (at, was_reached) = (peer.evict_at(), peer.was_reached);
+            (at > now, at <= now && was_reached, at, *owner)
+        };
+        let Some((is_later, was_reached, at, owner)) = others.map(order).min() else {
             return false;
         };
-        self.full_until = at + EVICT_AFTER;
-        if now < self.full_until {
+        if is_later {
+            self.census.set_full(share, at);
             return false;
         }
-        self.forget_peer(now, &owner);
+        if was_reached {
+            self.forget_peer(now, &owner);
+        } else {
+            // It was never part of the mesh: there is nothing to keep from coming back.
+            self.evicted = true;
+            self.remove_peer(&owner);
+        }
         true
     }
 
     fn forget_peer(&mut self, now: Instant, owner: &PeerKey) {
-        let Some(peer) = self.peers.remove(owner) else { return };
-        for record in peer.records() {
+        let records = self.remove_peer(owner).map(Peer::into_records);
+        for record in records.iter().flatten() {
             self.floors.add(now, *owner, record);
         }
+    }
+
+    fn remove_peer(&mut self, owner: &PeerKey) -> Option<Peer> {
+        let peer = self.peers.remove(owner)?;
         self.census.remove(peer.by);
         let address = owner.address();
         let holders = self.holders(&address).to_vec();
@@ -327,6 +347,15 @@ impl Database {
             self.addresses.insert(address, left);
         }
         self.changes += 1;
+        Some(peer)
+    }
+
+    /// Whom `peer` claims to be linked with and nobody here knows, after owners that were never
+    /// reached had to go: they may have been true.
+    pub fn missing_beside(&self, peer: &PeerKey) -> impl Iterator<Item = Address> + '_ {
+        let edges = self.adjacency(peer).map_or(&[][..], |adjacency| &adjacency.edges);
+        let beside = edges.iter().map(|edge| edge.peer);
+        beside.filter(|address| self.evicted && self.holders(address).is_empty())
     }
 
     /// Puts in an advert that this node has just signed itself.
@@ -372,7 +401,7 @@ impl Database {
             if owner != self.own {
                 self.census.add(by);
             }
-            self.peers.insert(owner, Peer::new(by));
+            self.peers.insert(owner, Peer::new(now, by));
             self.add_holder(owner);
         }
         let Some(peer) = self.peers.get_mut(&owner) else { return };
@@ -381,7 +410,9 @@ impl Database {
         }
         // A new version proves that its owner lived; of a known one nobody's word counts.
         peer.reachable_at = peer.reachable_at.max(now - age.reachable);
-        peer.heard_at = now;
+        if peer.was_reached {
+            peer.heard_at = now;
+        }
         self.changes += 1;
     }
 
@@ -459,10 +490,16 @@ impl Database {
         Some(self.peers.get(peer)?.reachable_at)
     }
 
+    /// Whether this node ever had a way to `peer`, as far as is remembered.
+    #[must_use]
+    pub fn was_reached(&self, peer: &PeerKey) -> bool {
+        self.peers.get(peer).is_some_and(|peer| peer.was_reached)
+    }
+
     /// This node reaches `peer` now.
     pub fn note_reachable(&mut self, now: Instant, peer: &PeerKey) {
         if let Some(peer) = self.peers.get_mut(peer) {
-            peer.reachable_at = now;
+            (peer.reachable_at, peer.was_reached) = (now, true);
         }
     }
 
@@ -539,6 +576,11 @@ impl Database {
     #[must_use]
     pub fn is_shared(&self, address: &Address) -> bool {
         self.holders(address).len() > 1
+    }
+
+    /// Those who were missed have been asked for.
+    pub fn clear_missing(&mut self) {
+        self.evicted = false;
     }
 
     /// Forgets what has expired: adjacencies past their lifetime, peers long unreachable. A

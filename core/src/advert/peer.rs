@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::id::{Address, BootEpoch, PeerKey};
+use crate::limits::{EVICT_AFTER, EVICT_NEVER_REACHED_AFTER};
 use crate::time::Instant;
 use crate::wire::advert::{Adjacency, AdvertKind, Profile, SignedAdvert};
 
@@ -17,7 +18,9 @@ pub(super) struct Peer {
     pub(super) adjacency: Option<Adjacency>,
     /// When the owner was last reachable, as far as anybody knows.
     pub(super) reachable_at: Instant,
-    /// When it last said something new.
+    /// Whether this node ever had a way to it: nobody can make that up alone.
+    pub(super) was_reached: bool,
+    /// When it last said something new; until it is reached, when it was first heard of.
     pub(super) heard_at: Instant,
     /// The neighbour that told of it first.
     pub(super) by: Address,
@@ -39,19 +42,34 @@ pub(super) struct Record {
 type Place = (AdvertKind, u64);
 
 impl Peer {
-    pub(super) fn new(by: Address) -> Self {
+    pub(super) fn new(now: Instant, by: Address) -> Self {
         Self {
             records: Vec::new(),
             separate_key: None,
             adjacency: None,
             reachable_at: Instant::EPOCH,
-            heard_at: Instant::EPOCH,
+            was_reached: false,
+            heard_at: now,
             by,
+        }
+    }
+
+    /// When this one may be forgotten for another one. Repetition and new versions keep nobody
+    /// who was never reached.
+    pub(super) fn evict_at(&self) -> Instant {
+        if self.was_reached {
+            self.reachable_at.max(self.heard_at) + EVICT_AFTER
+        } else {
+            self.heard_at + EVICT_NEVER_REACHED_AFTER
         }
     }
 
     pub(super) fn records(&self) -> &[Record] {
         &self.records
+    }
+
+    pub(super) fn into_records(self) -> Vec<Record> {
+        self.records
     }
 
     fn find(&self, place: Place) -> Result<usize, usize> {

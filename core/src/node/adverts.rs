@@ -36,7 +36,7 @@ impl Node {
                 }
                 self.bus.handle_instance(now, owner, taken.instance);
                 if taken.new_peer {
-                    self.on_new_peer(from, owner);
+                    self.on_new_peer(now, from, owner);
                 }
             }
             Offer::Mine { epoch, sequence, hash, instance } => {
@@ -76,7 +76,11 @@ impl Node {
 
     /// Reports a peer that has the address of another one. Who told of it may know the other one
     /// as little as this node knew this one: stamps show addresses only.
-    fn on_new_peer(&mut self, from: PeerKey, owner: PeerKey) {
+    fn on_new_peer(&mut self, now: Instant, from: PeerKey, owner: PeerKey) {
+        if self.table.reach(&owner).is_some() {
+            // A neighbour: its link stood before it told of itself.
+            self.database.note_reachable(now, &owner);
+        }
         let address = owner.address();
         if !self.database.is_shared(&address) {
             return;

@@ -160,6 +160,9 @@ impl Node {
     }
 
     fn tell_route(&mut self, now: Instant, peer: PeerKey) {
+        if self.table.reach(&peer).is_some() && !self.database.was_reached(&peer) {
+            self.database.note_reachable(now, &peer);
+        }
         let path = self.table.route(&peer).and_then(|route| self.path(route));
         if let Some(path) = path {
             self.bus.handle_static_key(peer, self.database.separate_key(&peer));

@@ -5,8 +5,8 @@ use crate::id::Instance;
 use crate::identity::{Identity, StaticBinding};
 use crate::io::ConnectionType;
 use crate::limits::{
-    PEERS_BY_NEIGHBOUR_MAX, PEERS_FOR_NEIGHBOURS, PEERS_MAX, VERIFICATIONS_BURST,
-    VERIFICATIONS_OWN_PER_S,
+    EVICT_AFTER, EVICT_NEVER_REACHED_AFTER, PEERS_BY_NEIGHBOUR_MAX, PEERS_FOR_NEIGHBOURS,
+    PEERS_MAX, VERIFICATIONS_BURST, VERIFICATIONS_OWN_PER_S,
 };
 use crate::wire::advert::{Abilities, AdvertHead, Cost, Edge};
 use crate::wire::handshake::Versions;
@@ -366,6 +366,7 @@ fn crowded() -> Database {
         now += Duration::from_millis(10);
         let offer = database.believe_from(now, from, unsigned(nobody(number), 1));
         assert!(matches!(offer, Offer::Taken(_)), "{number}");
+        database.note_reachable(now, &nobody(number));
     }
     database
 }
@@ -389,6 +390,65 @@ fn one_neighbour_does_not_fill_the_table_with_its_strangers() {
     assert!(!database.has_room_again(&greedy) && database.has_room_again(&other));
 }
 
+/// At every hop: what one neighbour passes on of a flood takes no room of those that are reached.
+#[test]
+fn owners_that_were_never_reached_give_way_to_newcomers_of_the_same_neighbour() {
+    let mut database = database().with_verifier(Arc::new(Always(true)));
+    let greedy = nobody(1_000_001);
+    for number in 0..PEERS_BY_NEIGHBOUR_MAX {
+        database.believe_from(NOW, greedy, unsigned(nobody(number), 1));
+    }
+    database.note_reachable(NOW, &nobody(0));
+    let new = |number: usize| nobody(2_000_000 + number);
+    let later = NOW + EVICT_NEVER_REACHED_AFTER;
+    let early = database.offer(later - Duration::from_micros(1), greedy, unsigned(new(0), 1));
+    assert_eq!(early, Offer::NoRoom { owner: new(0).address() }, "they may still be reached");
+    // What it says again and again does not keep it.
+    let again = database.offer(later, greedy, unsigned(nobody(1), 2));
+    assert!(matches!(again, Offer::Taken(_)));
+    for number in 0..5 {
+        let offer = database.offer(later, greedy, unsigned(new(number), 1));
+        assert!(matches!(offer, Offer::Taken(_)), "{number}: {offer:?}");
+        database.note_reachable(later, &new(number));
+    }
+    let known = (0..7).map(|number| database.knows(&nobody(number))).collect::<Vec<_>>();
+    assert_eq!(known, [true, false, false, false, false, false, true], "the reached one stays");
+    assert_eq!(database.peers().count(), PEERS_BY_NEIGHBOUR_MAX);
+    let back = database.offer(later, greedy, unsigned(nobody(3), 0));
+    assert!(matches!(back, Offer::Taken(_)), "what was never there leaves no floor");
+}
+
+#[test]
+fn who_may_have_had_to_go_in_a_flood_is_missed_beside_those_that_are_there() {
+    let mut database = database().with_verifier(Arc::new(Always(true)));
+    let greedy = nobody(1_000_001);
+    let peer = Owner::new(2);
+    let edges = |peers: [usize; 2]| {
+        let edges = peers.map(|number| Edge {
+            peer: nobody(number).address(),
+            kind: ConnectionType::Bluetooth,
+            cost: Cost::from_microseconds(10),
+            payload_log2: 12,
+        });
+        Adjacency { edges: edges.to_vec() }.encode()
+    };
+    let peer_key = peer.identity.peer_key();
+    let mut named = [0, PEERS_BY_NEIGHBOUR_MAX - 1];
+    named.sort_by_key(|number| nobody(*number).address());
+    let advert = peer.advert(AdvertKind::Adjacency, 1, 1, &edges(named));
+    database.offer(NOW, peer_key, advert);
+    for number in 0..PEERS_BY_NEIGHBOUR_MAX {
+        database.believe_from(NOW, greedy, unsigned(nobody(number), 1));
+    }
+    assert_eq!(database.missing_beside(&peer_key).count(), 0);
+    let new = unsigned(nobody(2_000_000), 1);
+    database.offer(NOW + EVICT_NEVER_REACHED_AFTER, greedy, new);
+    let missing: Vec<_> = database.missing_beside(&peer_key).collect();
+    assert_eq!(missing, [nobody(0).address()]);
+    database.clear_missing();
+    assert_eq!(database.missing_beside(&peer_key).count(), 0);
+}
+
 #[test]
 fn a_full_table_forgets_who_is_long_unreachable_and_nobody_else() {
     let mut database = crowded();
@@ -400,7 +460,8 @@ fn a_full_table_forgets_who_is_long_unreachable_and_nobody_else() {
     assert!(matches!(neighbour, Offer::Taken(_)), "places are kept for neighbours");
     let later = NOW + EVICT_AFTER;
     // The two that were heard of first are reachable, the third one is not.
-    [0, 1].iter().for_each(|number| database.note_reachable(later, &nobody(*number)));
+    let reached = [nobody(0), nobody(1), other];
+    reached.iter().for_each(|peer| database.note_reachable(later, peer));
     assert!(matches!(database.offer(later, other, unsigned(new, 1)), Offer::Taken(_)));
     let known = [0, 1, 2, 3].map(|number| database.knows(&nobody(number)));
     assert_eq!(known, [true, true, false, true]);

@@ -211,6 +211,7 @@ fn the_table_of_peers_and_the_floors_end_at_their_limits() {
             let taken = offer(&mut database, now, number, kind, 5);
             assert!(matches!(taken, Offer::Taken(_)), "{number}: {taken:?}");
         }
+        database.note_reachable(now, &of(number, kinds[0], 5).0);
     }
     let none = offer(&mut database, now, PEERS_MAX, kinds[0], 5);
     assert!(matches!(none, Offer::NoRoom { .. }), "{none:?}");
