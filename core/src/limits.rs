@@ -240,6 +240,11 @@ pub const REFUSED_OWNERS_MAX: usize = 1_024;
 /// Adverts and ranges take this part of what a neighbour's link promises, in the long run; the
 /// rest is for data.
 pub const SYNC_SHARE: u64 = 10;
+/// While a link carries no data they take this part of it: half, a frame at a time, so that what
+/// comes waits for one frame at most.
+pub const SYNC_IDLE_SHARE: u64 = 2;
+/// A link that carried no data for so long carries none.
+pub const SYNC_IDLE_AFTER: Duration = Duration::from_secs(1);
 /// Bytes a second for adverts and ranges that every neighbour gets, however slow its link: three
 /// adverts.
 pub const SYNC_BYTES_PER_S_MIN: u64 = 512;

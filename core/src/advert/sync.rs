@@ -18,7 +18,8 @@ use super::{AdvertId, Database, Offer};
 use crate::id::{Address, PeerKey};
 use crate::limits::{
     CONTROL_BYTES_MAX, OPENING_PATIENCE, RANGE_LOOKS_BURST, RANGE_LOOKS_PER_S, REFUSED_OWNERS_MAX,
-    SYNC_BURST, SYNC_BURST_BYTES_MAX, SYNC_BURST_BYTES_MIN, SYNC_BYTES_PER_S_MIN, SYNC_SHARE,
+    SYNC_BURST, SYNC_BURST_BYTES_MAX, SYNC_BURST_BYTES_MIN, SYNC_BYTES_PER_S_MIN, SYNC_IDLE_AFTER,
+    SYNC_IDLE_SHARE, SYNC_SHARE,
 };
 use crate::time::{Instant, earliest};
 use crate::wire::control::{AdvertName, Control, ENVELOPE_BYTES_MAX, Stamp, Want, encode_advert};
@@ -26,6 +27,8 @@ use crate::wire::ranges::{Content, Range, Ranges};
 
 /// What an answer may take at most, so that it fits a frame behind a keepalive.
 const ANSWER_BYTES_MAX: usize = CONTROL_BYTES_MAX - 64;
+/// What may go ahead of data that comes just then.
+const FRAME_BYTES: u64 = CONTROL_BYTES_MAX as u64;
 /// Room without which no answer is worked out.
 const ANSWER_BYTES_MIN: usize = 320;
 
@@ -58,6 +61,10 @@ pub struct Sync {
     /// The neighbour was told that there is no room here.
     told_full: bool,
     budget: Budget,
+    /// Beside that, while the link carries no data.
+    idle: Budget,
+    /// From when on it is taken to carry none.
+    idle_at: Instant,
     looks: Budget,
     figures: SyncFigures,
     /// The budget was empty when something was to be sent, and has not been refilled.
@@ -118,6 +125,8 @@ impl Sync {
             full: None,
             told_full: false,
             budget: Budget::new(SYNC_BYTES_PER_S_MIN, SYNC_BURST_BYTES_MAX),
+            idle: Budget::new(1, FRAME_BYTES),
+            idle_at: Instant::EPOCH,
             looks: Budget::new(RANGE_LOOKS_PER_S, RANGE_LOOKS_BURST),
             figures: SyncFigures::default(),
             waits: false,
@@ -258,6 +267,11 @@ impl Sync {
         }
     }
 
+    /// The link that carries adverts carries data, too: they are left their share of it.
+    pub fn on_data(&mut self, now: Instant) {
+        self.idle_at = now + SYNC_IDLE_AFTER;
+    }
+
     /// Makes due what was put off.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.asking.handle_timeout(now);
@@ -267,7 +281,7 @@ impl Sync {
         if matches!(self.opening, Opening::At(at) if now >= at) {
             self.opening = Opening::Due;
         }
-        if self.waits && self.budget.may(now) && (self.pending.is_empty() || self.looks.may(now)) {
+        if self.waits && self.may_tell(now) && (self.pending.is_empty() || self.looks.may(now)) {
             self.waits = false;
         }
     }
@@ -277,7 +291,8 @@ impl Sync {
     pub fn next_timeout(&self) -> Option<Instant> {
         let opening = if let Opening::At(at) = self.opening { Some(at) } else { None };
         let looks = (!self.pending.is_empty()).then(|| self.looks.ready_at());
-        let budget = self.waits.then(|| looks.max(Some(self.budget.ready_at()))).flatten();
+        let ready_at = self.budget.ready_at().min(self.idle.ready_at().max(self.idle_at));
+        let budget = self.waits.then(|| looks.max(Some(ready_at))).flatten();
         earliest([self.asking.next_timeout(), opening, budget])
     }
 
@@ -314,7 +329,7 @@ impl Sync {
             if !self.has_work() {
                 return;
             }
-            if !self.budget.may(now) {
+            if !self.may_tell(now) {
                 self.figures.budget_empty += u64::from(!self.waits);
                 self.waits = true;
                 return;
@@ -329,10 +344,19 @@ impl Sync {
             if told == 0 {
                 return;
             }
-            self.budget.spend(told);
+            self.spend(now, told);
             self.figures.bytes_sent += u64::try_from(told).unwrap_or(u64::MAX);
             self.figures.advert_bytes_sent += u64::try_from(told - ranges).unwrap_or(u64::MAX);
         }
+    }
+
+    fn may_tell(&mut self, now: Instant) -> bool {
+        self.budget.may(now) || (now >= self.idle_at && self.idle.may(now))
+    }
+
+    fn spend(&mut self, now: Instant, told: usize) {
+        let from = if self.budget.may(now) { &mut self.budget } else { &mut self.idle };
+        from.spend(told);
     }
 
     fn has_work(&self) -> bool {
@@ -345,6 +369,8 @@ impl Sync {
         let burst = burst.clamp(SYNC_BURST_BYTES_MIN, SYNC_BURST_BYTES_MAX);
         let share = (carrier.rate_bytes_per_s / SYNC_SHARE).max(SYNC_BYTES_PER_S_MIN);
         self.budget.set(now, share, burst);
+        let idle = (carrier.rate_bytes_per_s / SYNC_IDLE_SHARE).saturating_sub(share).max(1);
+        self.idle.set(now, idle, FRAME_BYTES);
         let is_first = self.carrier.replace(carrier.key).is_none();
         self.opening = if carrier.begins {
             Opening::Due

@@ -76,13 +76,15 @@ impl Source for Layers<'_> {
         out: &mut BytesMut,
     ) -> Option<DataHead> {
         self.neighbour.relay_turn = !self.neighbour.relay_turn;
-        if self.neighbour.relay_turn {
+        let head = if self.neighbour.relay_turn {
             self.relayed(lane, payload_bytes_max, out)
                 .or_else(|| self.own(lane, payload_bytes_max, out))
         } else {
             self.own(lane, payload_bytes_max, out)
                 .or_else(|| self.relayed(lane, payload_bytes_max, out))
-        }
+        }?;
+        self.neighbour.sync.on_data(self.now);
+        Some(head)
     }
 }
 

@@ -50,6 +50,8 @@ struct Side {
     /// Bytes of frames without the adverts in them.
     bytes: usize,
     frames: usize,
+    /// Whether data goes by the same link.
+    busy: bool,
 }
 
 impl Side {
@@ -57,7 +59,16 @@ impl Side {
         let own = owner(1_000_000 + number);
         let database = Database::new(Network::open("test").unwrap(), own);
         let carrier = Carrier { key: [0; 32], rate_bytes_per_s: 1_000_000, begins };
-        Self { own, database, sync: Sync::new(), carrier, adverts: 0, bytes: 0, frames: 0 }
+        Self {
+            own,
+            database,
+            sync: Sync::new(),
+            carrier,
+            adverts: 0,
+            bytes: 0,
+            frames: 0,
+            busy: false,
+        }
     }
 
     fn hold(&mut self, number: u64, kind: AdvertKind, sequence: u64) {
@@ -84,6 +95,9 @@ impl Side {
         let mut bytes = Vec::new();
         self.sync.fill(now, &self.database, &self.carrier, room, &mut bytes);
         assert!(bytes.len() <= room, "{} bytes", bytes.len());
+        if self.busy {
+            self.sync.on_data(now);
+        }
         let mut messages = Vec::new();
         let mut rest = bytes.as_slice();
         let mut left = rest.len();
@@ -418,18 +432,58 @@ fn a_stamp_of_this_node_that_it_does_not_hold_is_named() {
 
 #[test]
 fn a_budget_that_is_empty_is_told_and_waited_for() {
-    let mut pair = Pair::new();
-    pair.sides[0].carrier.rate_bytes_per_s = 20_000;
-    pair.sides[0].hold_peers(0..1_500);
-    pair.settle();
-    pair.assert_equal();
-    let figures = pair.sides[0].sync.figures();
-    let burst = 100_000;
-    assert!(figures.bytes_sent > 3 * burst && figures.budget_empty > 0, "{figures:?}");
-    // The burst at once, then a tenth of the rate.
-    let seconds = (figures.bytes_sent - burst) / 2_000;
-    let took = pair.now.since(START).as_secs();
-    assert!(took.abs_diff(seconds) <= 2, "{took} s for {figures:?}");
+    for (busy, rate) in [(true, 20_000 / SYNC_SHARE), (false, 20_000 / SYNC_IDLE_SHARE)] {
+        let mut pair = Pair::new();
+        pair.sides[0].carrier.rate_bytes_per_s = 20_000;
+        pair.sides[0].busy = busy;
+        pair.sides[0].hold_peers(0..1_500);
+        pair.settle();
+        pair.assert_equal();
+        let figures = pair.sides[0].sync.figures();
+        let burst = 100_000;
+        assert!(figures.bytes_sent > 3 * burst && figures.budget_empty > 0, "{figures:?}");
+        // The burst at once, then a tenth of the rate, or half while there is nothing else to send.
+        let seconds = (figures.bytes_sent - burst) / rate;
+        let took = pair.now.since(START).as_secs();
+        assert!(took.abs_diff(seconds) <= 2, "{took} s for {figures:?}");
+    }
+}
+
+#[test]
+fn data_that_comes_waits_for_one_frame_and_has_the_link_until_it_is_idle_again() {
+    let mut side = Side::new(0, true);
+    side.carrier.rate_bytes_per_s = 20_000;
+    side.hold_peers(0..3_000);
+    side.database.ids(None).for_each(|id| side.sync.mark(id, true));
+    let mut now = START;
+    let mut told = |side: &mut Side, time: Duration| {
+        let (before, end) = (side.sync.figures().bytes_sent, now + time);
+        loop {
+            let at = side.sync.figures().bytes_sent;
+            while !side.pull(now, ROOM).is_empty() {}
+            let at_once = side.sync.figures().bytes_sent - at;
+            let next = side.sync.next_timeout().unwrap();
+            if next > end {
+                now = end;
+                return (side.sync.figures().bytes_sent - before, at_once);
+            }
+            now = next;
+            side.sync.handle_timeout(now);
+        }
+    };
+    told(&mut side, Duration::from_secs(10));
+    let second = Duration::from_secs(1);
+    let (idle, at_once) = told(&mut side, second * 10);
+    assert!(idle.abs_diff(100_000) < 3_000, "{idle}");
+    assert!(at_once <= 2 * CONTROL_BYTES_MAX as u64, "{at_once}");
+    side.busy = true;
+    told(&mut side, Duration::ZERO);
+    let (busy, _) = told(&mut side, second * 10);
+    assert!(busy.abs_diff(20_000) < 1_500, "{busy}");
+    side.busy = false;
+    told(&mut side, SYNC_IDLE_AFTER);
+    let (idle, _) = told(&mut side, second * 10);
+    assert!(idle.abs_diff(100_000) < 3_000, "{idle}");
 }
 
 #[test]
@@ -466,7 +520,8 @@ fn questions_without_end_cost_little_and_make_nothing_grow() {
             (now, seconds) = (now + Duration::from_secs(1), seconds + 1);
         }
     }
-    assert!(told <= 100_000 + seconds * 2_000 + 2_000, "{told} in {seconds} s");
+    let rate = side.carrier.rate_bytes_per_s / SYNC_IDLE_SHARE;
+    assert!(told <= 100_000 + seconds * rate + 4_000, "{told} in {seconds} s");
 }
 
 #[test]

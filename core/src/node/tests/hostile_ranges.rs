@@ -5,7 +5,7 @@ use super::*;
 use crate::id::Address;
 use crate::limits::{
     ASK_AGAIN_AFTER, RANGE_LISTED_MAX, RANGES_MAX, SYNC_BURST, SYNC_BURST_BYTES_MAX,
-    SYNC_BURST_BYTES_MIN, SYNC_BYTES_PER_S_MIN, SYNC_SHARE, VERIFICATIONS_BURST,
+    SYNC_BURST_BYTES_MIN, SYNC_BYTES_PER_S_MIN, SYNC_IDLE_SHARE, VERIFICATIONS_BURST,
 };
 use crate::link::Violation;
 use crate::wire::advert::AdvertKind;
@@ -29,7 +29,8 @@ fn questions(parts: usize, salt: u8) -> Control {
 fn budget(rate_bytes_per_s: u64, time: Duration) -> u64 {
     let burst = rate_bytes_per_s * SYNC_BURST.as_secs() / 2;
     let burst = burst.clamp(SYNC_BURST_BYTES_MIN, SYNC_BURST_BYTES_MAX);
-    burst + (rate_bytes_per_s / SYNC_SHARE).max(SYNC_BYTES_PER_S_MIN) * time.as_secs()
+    // No data goes to it.
+    burst + (rate_bytes_per_s / SYNC_IDLE_SHARE).max(SYNC_BYTES_PER_S_MIN) * time.as_secs()
 }
 
 #[test]
