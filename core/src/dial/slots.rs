@@ -60,16 +60,16 @@ pub fn admit(links_max: usize, taken: usize, reachable: bool) -> Verdict {
     }
 }
 
-/// An edge of the mesh between two other nodes.
+/// An edge of the mesh, as its ends told everybody.
 #[derive(Clone, Copy, Debug)]
-pub struct FarEdge<'a> {
+pub struct ToldEdge<'a> {
     /// One end.
     pub a: PeerKey,
     /// The other end.
     pub b: PeerKey,
     /// The medium.
     pub kind: &'a ConnectionType,
-    /// What it costs; as both ends and everybody else know it.
+    /// The larger of what its ends say that it costs.
     pub cost: u64,
 }
 
@@ -82,7 +82,8 @@ pub struct OwnLink<'a> {
     pub peer: PeerKey,
     /// The medium.
     pub kind: &'a ConnectionType,
-    /// What it costs.
+    /// What it costs this node. The other end may have measured otherwise, and everybody knows the
+    /// larger one of what both told.
     pub cost: u64,
     /// Whether it carries what is sent: a suspect link is no way around another one.
     pub is_trusted: bool,
@@ -93,9 +94,9 @@ pub struct OwnLink<'a> {
 pub struct Redundant {
     /// Which.
     pub link: LinkId,
-    /// Whether it is outside the cheapest tree that spans the mesh. All nodes that know the same
-    /// edges agree on that tree, so that however many of them drop such links at once, the mesh
-    /// stays whole.
+    /// Whether it is outside the cheapest tree that spans the mesh by what was told. All nodes that
+    /// know the same edges agree on that tree, so that however many of them drop such links at once,
+    /// the mesh stays whole. While a change of one cost spreads, it may fall into two parts at most.
     pub is_off_tree: bool,
     /// What the way around it costs more than the link; negative where it costs less.
     pub detour: i128,
@@ -105,7 +106,7 @@ pub struct Redundant {
 #[must_use]
 pub fn redundant<'a>(
     own: PeerKey,
-    edges: impl Iterator<Item = FarEdge<'a>>,
+    edges: impl Iterator<Item = ToldEdge<'a>>,
     links: &[OwnLink<'a>],
 ) -> Vec<Redundant> {
     let mesh = Mesh::new(own, edges, links);
@@ -156,16 +157,17 @@ struct Mesh<'a> {
 }
 
 impl<'a> Mesh<'a> {
-    fn new(own: PeerKey, edges: impl Iterator<Item = FarEdge<'a>>, links: &[OwnLink<'a>]) -> Self {
+    fn new(own: PeerKey, edges: impl Iterator<Item = ToldEdge<'a>>, links: &[OwnLink<'a>]) -> Self {
         let weight =
             |a: PeerKey, b: PeerKey, kind, cost: u64| (cost.max(1), a.min(b), a.max(b), kind);
-        let far = edges
-            .filter(|edge| edge.a != own && edge.b != own)
-            .map(|edge| (weight(edge.a, edge.b, edge.kind, edge.cost), None));
-        let near = links
-            .iter()
-            .enumerate()
-            .map(|(index, link)| (weight(own, link.peer, link.kind, link.cost), Some(index)));
+        let (near, far): (Vec<_>, Vec<_>) = edges.partition(|edge| edge.a == own || edge.b == own);
+        let near = near.into_iter().map(|e| ((if e.a == own { e.b } else { e.a }, e.kind), e.cost));
+        let told: BTreeMap<(PeerKey, &ConnectionType), u64> = near.collect();
+        let far = far.into_iter().map(|edge| (weight(edge.a, edge.b, edge.kind, edge.cost), None));
+        let near = links.iter().enumerate().map(|(index, link)| {
+            let cost = told.get(&(link.peer, link.kind)).copied().unwrap_or(link.cost);
+            (weight(own, link.peer, link.kind, cost), Some(index))
+        });
         let mut edges: Vec<_> = far.chain(near).collect();
         edges.sort_unstable();
         Self { own, edges }

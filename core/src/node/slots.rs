@@ -8,7 +8,7 @@ use super::Node;
 use super::neighbour::{LinkEntry, Neighbour};
 use crate::advert::{AdvertId, Database};
 use crate::dial::jitter;
-use crate::dial::slots::{self, FarEdge, OwnLink, Reach, Redundant, Verdict};
+use crate::dial::slots::{self, OwnLink, Reach, Redundant, ToldEdge, Verdict};
 use crate::id::{Address, LinkId, PeerKey, TransportId};
 use crate::io::{ConnectionType, TransportProfile};
 use crate::limits::{
@@ -18,7 +18,7 @@ use crate::limits::{
 use crate::link::LinkState;
 use crate::route::{MeshEdge, Table};
 use crate::time::{Duration, Instant};
-use crate::wire::advert::AdvertKind;
+use crate::wire::advert::{AdvertKind, Cost, Edge};
 use crate::wire::control::CloseCode;
 use crate::wire::handshake::LinkHello;
 
@@ -131,11 +131,29 @@ impl Node {
             })
             .collect();
         let edges = self.table.edges(&self.database);
-        let edges =
-            edges.iter().map(|e| FarEdge { a: e.a, b: e.b, kind: &e.kind, cost: e.cost.value() });
+        let edges = edges.iter().map(|edge| ToldEdge {
+            a: edge.a,
+            b: edge.b,
+            kind: &edge.kind,
+            cost: self.told_cost(edge).value(),
+        });
         let mut redundant = slots::redundant(self.local.peer_key(), edges, &links);
         redundant.retain(|redundant| redundant.link.transport == transport);
         redundant
+    }
+
+    /// What everybody knows an edge to cost: of this node's own not what it measured since it told.
+    fn told_cost(&self, edge: &MeshEdge) -> Cost {
+        let own = self.local.peer_key();
+        if edge.a != own && edge.b != own {
+            return edge.cost;
+        }
+        let claim = |of: PeerKey, to: PeerKey| {
+            let edges = self.database.adjacency(&of).map_or(&[][..], |adjacency| &adjacency.edges);
+            let same = |claim: &&Edge| claim.peer == to.address() && claim.kind == edge.kind;
+            edges.iter().filter(same).map(|claim| claim.cost).max()
+        };
+        claim(edge.a, edge.b).max(claim(edge.b, edge.a)).unwrap_or(edge.cost)
     }
 
     fn greediest(&self, newcomer: LinkId) -> Option<LinkId> {
@@ -162,11 +180,10 @@ impl Node {
         let transports: Vec<TransportId> = self.transports.keys().copied().collect();
         for transport in transports {
             let (taken, links_max) = self.dialer.slots(transport);
-            let contests = self.neighbours.values().filter_map(|neighbour| neighbour.contest);
-            // A contest frees a slot by itself.
-            let contested = contests.into_iter().any(|c| c.newer.transport == transport);
             let churn = self.churns.entry(transport).or_default();
-            if taken < links_max.max(1) || contested {
+            let mut contests = self.neighbours.values().filter_map(|neighbour| neighbour.contest);
+            // A contest frees a slot by itself.
+            if taken < links_max.max(1) || contests.any(|c| c.newer.transport == transport) {
                 churn.plan = None;
                 continue;
             }

@@ -27,7 +27,17 @@ impl Known {
 
     /// What `own` finds redundant; links have the numbers of the edges.
     fn redundant(&self, own: usize, suspect: Option<usize>) -> Vec<Redundant> {
-        let far = self.edges.iter().map(|&(a, b, kind, cost)| FarEdge {
+        self.redundant_by(own, suspect, |_, cost| cost)
+    }
+
+    /// The same, with what `own` measured of each edge of its own.
+    fn redundant_by(
+        &self,
+        own: usize,
+        suspect: Option<usize>,
+        measured: impl Fn(usize, u64) -> u64,
+    ) -> Vec<Redundant> {
+        let told = self.edges.iter().map(|&(a, b, kind, cost)| ToldEdge {
             a: self.keys[a],
             b: self.keys[b],
             kind: &KINDS[kind],
@@ -42,11 +52,11 @@ impl Known {
                 link: LinkId { transport: RADIO, number: number as u64 },
                 peer: self.keys[if a == own { b } else { a }],
                 kind: &KINDS[kind],
-                cost,
+                cost: measured(number, cost),
                 is_trusted: suspect != Some(number),
             })
             .collect();
-        redundant(self.keys[own], far, &links)
+        redundant(self.keys[own], told, &links)
     }
 
     /// The parts that the edges hold together, without some of them.
@@ -102,6 +112,48 @@ proptest! {
         let parts = mesh.parts(&[]);
         let trees = (0..9).filter(|n| parts[*n] == *n).count();
         prop_assert_eq!(gone.is_empty(), mesh.edges.len() + trees == 9);
+    }
+
+    #[test]
+    fn what_the_ends_of_a_link_measured_otherwise_does_not_split_the_mesh(
+        mesh in meshes(),
+        less in prop::collection::vec((0_u64..9, 0_u64..9), 26),
+    ) {
+        // The dearer of both is told, and one of them has that.
+        let measured = |own: usize| {
+            let (mesh, less) = (&mesh, &less);
+            move |number: usize, cost: u64| {
+                let is_first = mesh.edges[number].0 == own;
+                cost.saturating_sub(if is_first { less[number].0 } else { less[number].1 })
+            }
+        };
+        let gone: Vec<LinkId> = (0..9)
+            .flat_map(|own| mesh.redundant_by(own, None, measured(own)))
+            .filter(|redundant| redundant.is_off_tree)
+            .map(|redundant| redundant.link)
+            .collect();
+        prop_assert_eq!(mesh.parts(&gone), mesh.parts(&[]));
+    }
+
+    #[test]
+    fn while_one_cost_changes_the_mesh_falls_into_two_parts_at_most(
+        mesh in meshes(),
+        changed: prop::sample::Index,
+        cost in 1_u64..6,
+        heard in prop::collection::vec(any::<bool>(), 9),
+    ) {
+        let mut later = Known { keys: mesh.keys.clone(), edges: mesh.edges.clone() };
+        if !later.edges.is_empty() {
+            let at = changed.index(later.edges.len());
+            later.edges[at].3 = cost;
+        }
+        let gone: Vec<LinkId> = (0..9)
+            .flat_map(|own| if heard[own] { &later } else { &mesh }.redundant(own, None))
+            .filter(|redundant| redundant.is_off_tree)
+            .map(|redundant| redundant.link)
+            .collect();
+        let count = |parts: Vec<usize>| (0..9).filter(|n| parts[*n] == *n).count();
+        prop_assert!(count(mesh.parts(&gone)) <= count(mesh.parts(&[])) + 1);
     }
 
     #[test]
