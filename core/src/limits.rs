@@ -28,6 +28,10 @@ pub const LINK_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// A link that has heard no sealed frame for so long is down: three keepalives lost.
 pub const LINK_DEAD_AFTER: Duration = Duration::from_secs(16);
+/// Parts in a million by which one clock may go faster than another: crystals differ by 100, and one
+/// that is being set right by up to 500. Over an echo that was held for 5 s that is 2.5 ms, more than
+/// the round trip of a local network: what may be wrong by a quarter of itself is not measured.
+pub const CLOCKS_APART_PPM: u32 = 500;
 /// Round trips that a link's cost remembers: a minute of keepalives. One of them that met no queue
 /// shows how long the way is.
 pub const LINK_RTT_SAMPLES: usize = 12;

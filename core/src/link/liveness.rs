@@ -1,6 +1,6 @@
 //! Whether the other end is there, and how far away (protocol 4.4).
 
-use crate::limits::{KEEPALIVE_INTERVAL, LINK_DEAD_AFTER};
+use crate::limits::{CLOCKS_APART_PPM, KEEPALIVE_INTERVAL, LINK_DEAD_AFTER};
 use crate::time::{Duration, Instant, earliest};
 use crate::wire::control::Keepalive;
 
@@ -90,8 +90,11 @@ impl Liveness {
         let sent_at = self.sent_at.get(usize::from(keepalive.echo % 8))?;
         let held = Duration::from_micros(u64::from(keepalive.held_us));
         let sample = now.since(*sent_at).saturating_sub(held);
+        // The other end's clock measured how long it held the echo: on a quick link, what that may
+        // be wrong by is more than the round trip.
+        let error = held / 1_000_000 * CLOCKS_APART_PPM;
         // A link whose answers took longer would be down: one of both slept.
-        (sample < LINK_DEAD_AFTER).then_some(sample)
+        (sample < LINK_DEAD_AFTER && error * 4 <= sample).then_some(sample)
     }
 
     /// Counts from 1 and wraps.
@@ -200,6 +203,25 @@ mod tests {
         let answer = b.poll(MS(42)).unwrap();
         a.on_keepalive(MS(72), answer);
         assert_eq!(a.rtt(), Duration::from_millis(60));
+    }
+
+    #[test]
+    fn a_long_hold_by_another_clock_does_not_measure_a_quick_link() {
+        let measure = |rtt: Duration, held: Duration| {
+            let mut live = Liveness::new(MS(0), Duration::ZERO);
+            let echo = live.poll(MS(0)).unwrap().sequence;
+            // The other end's clock is slow by as much as two clocks may differ.
+            let shown = held - held / 1_000_000 * CLOCKS_APART_PPM;
+            let held_us = u32::try_from(shown.as_micros()).unwrap();
+            let answer = Keepalive { sequence: 1, flags: Keepalive::ECHO, echo, held_us };
+            live.on_keepalive(MS(0) + rtt + held, answer)
+        };
+        let (quick, slow) = (Duration::from_micros(600), Duration::from_millis(60));
+        let [at_once, soon, late] = [0, 100, 4_900].map(Duration::from_millis);
+        assert_eq!(measure(quick, at_once), Some(quick));
+        assert_eq!(measure(quick, soon), Some(quick + Duration::from_micros(50)));
+        assert_eq!(measure(quick, late), None);
+        assert_eq!(measure(slow, late), Some(slow + Duration::from_micros(2_450)));
     }
 
     #[test]
