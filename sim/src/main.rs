@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use hedgerow_core::time::Duration;
 use hedgerow_sim::scenario::{Given, Scenario, Topology};
-use hedgerow_sim::story::{Report, Story};
+use hedgerow_sim::story::{Failure, Report, Story};
 
 /// Plays worlds of many nodes, with everything that goes wrong, from one seed.
 #[derive(Parser)]
@@ -59,12 +59,15 @@ struct Soak {
     /// How many seeds.
     #[arg(long)]
     count: Option<u64>,
+    /// Play on after a failure, and name all seeds that failed at the end.
+    #[arg(long)]
+    keep_going: bool,
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(run) => play(&run),
-        Command::Soak(soak) => soak::soak(soak.minutes, soak.from, soak.count),
+        Command::Soak(soak) => soak::soak(&soak),
         Command::Scale(arguments) => measure::scale(&arguments),
     }
 }
@@ -84,6 +87,11 @@ fn play(run: &Run) -> ExitCode {
     if tell(&report) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// The line that says which seed broke whose promise.
+fn name(report: &Report, failure: &Failure) -> String {
+    format!("seed={} commit={} checker={}", report.seed, commit::name(), failure.checker)
+}
+
 /// Tells how a story ended; whether it ended well.
 fn tell(report: &Report) -> bool {
     let Some(failure) = &report.failure else {
@@ -97,6 +105,6 @@ fn tell(report: &Report) -> bool {
         return true;
     };
     print!("{failure}");
-    println!("seed={} commit={} checker={}", report.seed, commit::name(), failure.checker);
+    println!("{}", name(report, failure));
     false
 }

@@ -16,26 +16,29 @@ const TELL_EVERY: u64 = 500;
 struct Work {
     next: u64,
     end: u64,
+    keep_going: bool,
     played: u64,
     steps: u64,
     failed: Vec<Report>,
 }
 
-/// Plays seeds from `from` on, `count` of them if it says so, for at most `minutes`.
-pub(crate) fn soak(minutes: Option<u64>, from: u64, count: Option<u64>) -> ExitCode {
+/// Plays seeds as the arguments say.
+pub(crate) fn soak(arguments: &crate::Soak) -> ExitCode {
+    let &crate::Soak { minutes, from, count, keep_going } = arguments;
     let begin = Instant::now();
     // Without any bound it is one minute.
     let minutes = minutes.or_else(|| count.is_none().then_some(1));
     let until = minutes.map(|minutes| begin + Duration::from_secs(60 * minutes));
     let end = count.map_or(u64::MAX, |count| from.saturating_add(count));
-    let work = Mutex::new(Work { next: from, end, played: 0, steps: 0, failed: Vec::new() });
+    let work =
+        Mutex::new(Work { next: from, end, keep_going, played: 0, steps: 0, failed: Vec::new() });
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| play_seeds(&work, until));
         }
     });
     let mut work = work.into_inner().expect("no thread panics while it counts");
-    // Two threads may find something at once; the lower seed is told in full, the other named.
+    // The lowest seed is told in full, the others are named.
     work.failed.sort_by_key(|report| report.seed);
     println!(
         "{} seeds from {from}, {:?}, {} steps, {} failures",
@@ -45,7 +48,9 @@ pub(crate) fn soak(minutes: Option<u64>, from: u64, count: Option<u64>) -> ExitC
         work.failed.len()
     );
     for report in work.failed.iter().skip(1) {
-        println!("also failed: seed {}", report.seed);
+        if let Some(failure) = &report.failure {
+            println!("{}: {}", crate::name(report, failure), failure.breach);
+        }
     }
     match work.failed.first() {
         Some(report) if !crate::tell(report) => ExitCode::FAILURE,
@@ -59,7 +64,8 @@ fn play_seeds(work: &Mutex<Work>, until: Option<Instant>) {
         let seed = {
             let mut work = lock();
             let time_is_over = until.is_some_and(|until| Instant::now() >= until);
-            if time_is_over || work.next >= work.end || !work.failed.is_empty() {
+            let is_enough = !work.keep_going && !work.failed.is_empty();
+            if time_is_over || work.next >= work.end || is_enough {
                 return;
             }
             work.next += 1;
@@ -72,7 +78,8 @@ fn play_seeds(work: &Mutex<Work>, until: Option<Instant>) {
         if work.played % TELL_EVERY == 0 {
             eprintln!("{} seeds", work.played);
         }
-        if report.failure.is_some() {
+        if let Some(failure) = &report.failure {
+            eprintln!("{}: {}", crate::name(&report, failure), failure.breach);
             work.failed.push(report);
         }
     }
