@@ -84,8 +84,10 @@ pub struct Host {
     pub(crate) runs: u64,
     pub(crate) state: State,
     pub(crate) node: Option<Box<Node>>,
-    /// The node's clock shows the world's time and this.
+    /// The node's clock showed this more than the world's time when that was zero.
     pub(crate) ahead: Duration,
+    /// And it goes fast by this, in parts in a million.
+    pub(crate) fast_ppm: u64,
     pub(crate) slept_at: Instant,
     pub(crate) links: BTreeMap<LinkId, CableId>,
     pub(crate) links_made: u64,
@@ -110,6 +112,12 @@ pub struct Host {
     pub(crate) account: Account,
 }
 
+const MILLION: u128 = 1_000_000;
+
+fn micros(count: u128) -> Duration {
+    Duration::from_micros(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
 impl Host {
     pub(crate) fn new(identity: Identity, ahead: Duration) -> Self {
         Self {
@@ -119,6 +127,7 @@ impl Host {
             state: State::Off,
             node: None,
             ahead,
+            fast_ppm: 0,
             slept_at: Instant::EPOCH,
             links: BTreeMap::new(),
             links_made: 0,
@@ -172,13 +181,16 @@ impl Host {
     /// The world's `now` on this node's clock.
     #[must_use]
     pub fn clock(&self, now: Instant) -> Instant {
-        now + self.ahead
+        let gained = u128::from(now.as_micros()) * u128::from(self.fast_ppm) / MILLION;
+        now + self.ahead + micros(gained)
     }
 
-    /// A time of this node's clock on the world's.
+    /// When this node's clock shows `at`, in the world's time.
     #[must_use]
     pub fn world_time(&self, at: Instant) -> Instant {
-        at - self.ahead
+        let shown = u128::from((at - self.ahead).as_micros());
+        let micros_so_far = (shown * MILLION).div_ceil(MILLION + u128::from(self.fast_ppm));
+        Instant::EPOCH + micros(micros_so_far)
     }
 
     /// Everything the node's runs have sent on all links, by class.

@@ -23,6 +23,8 @@ pub struct Plan {
     pub start_within: Duration,
     /// Clocks differ by up to this, by chance.
     pub clocks_within: Duration,
+    /// Clocks go fast by up to this, by chance, in parts in a million.
+    pub fast_ppm_max: u64,
     /// What nodes say of themselves; each gets a device name of its own.
     pub config: NodeConfig,
     /// What seals.
@@ -32,7 +34,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Nodes on one medium that start at once, with clocks up to a day apart.
+    /// Nodes on one medium that start at once, with clocks up to a day apart that all go as fast.
     #[must_use]
     pub fn new(seed: u64, nodes: usize, medium: Medium) -> Self {
         Self {
@@ -41,6 +43,7 @@ impl Plan {
             media: vec![medium],
             start_within: Duration::ZERO,
             clocks_within: Duration::from_secs(24 * 3_600),
+            fast_ppm_max: 0,
             config: NodeConfig::default(),
             aead: Arc::new(Portable),
             verifier: Arc::new(Strict),

@@ -20,6 +20,7 @@ use hedgerow_core::node::Node;
 use hedgerow_core::time::{Duration, Instant};
 
 pub use life::{Clock, Ending};
+pub use truth::Truth;
 pub use turn::Defect;
 
 use crate::air::Air;
@@ -40,6 +41,7 @@ pub(crate) mod purpose {
     pub(crate) const AIR: u64 = 3;
     pub(crate) const KEYS: u64 = 4;
     pub(crate) const RUNS: u64 = 5;
+    pub(crate) const DRIFTS: u64 = 6;
 }
 
 /// Nodes, what is between them, and the time.
@@ -69,6 +71,7 @@ impl World {
         assert!((1..256).contains(&plan.media.len()), "a world has 1 to 255 media");
         let chance = Chance::new(plan.seed);
         let (mut starts, mut clocks) = (chance.fork(purpose::STARTS), chance.fork(purpose::CLOCKS));
+        let mut drifts = chance.fork(purpose::DRIFTS);
         let mut world = Self {
             network: Network::open("sim").expect("a short name is one of a network"),
             now: BEGIN,
@@ -86,7 +89,9 @@ impl World {
         for node in 0..world.plan.nodes {
             let identity = world.new_identity(node, 0);
             world.owners.insert(identity.peer_key(), node);
-            world.hosts.push(Host::new(identity, clocks.within(world.plan.clocks_within)));
+            let mut host = Host::new(identity, clocks.within(world.plan.clocks_within));
+            host.fast_ppm = drifts.below(world.plan.fast_ppm_max + 1);
+            world.hosts.push(host);
             let delay = starts.within(world.plan.start_within);
             world.queue.push(BEGIN + delay, Due::Start(node));
         }

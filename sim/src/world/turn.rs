@@ -92,8 +92,8 @@ impl World {
     /// Pulls bytes for every link that has room.
     fn pump(&mut self, node: usize) -> bool {
         let host = &mut self.hosts[node];
+        let now = host.clock(self.now);
         let Some(core) = host.node.as_deref_mut() else { return false };
-        let now = self.now + host.ahead;
         let mut progress = false;
         for (link, id) in &host.links {
             let Some(cable) = self.air.cable_mut(*id) else { continue };
