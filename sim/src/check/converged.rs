@@ -1,101 +1,164 @@
 //! After the last change everybody soon sees the mesh as it is, and goes on doing so.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use hedgerow_core::id::PeerKey;
+use hedgerow_core::limits::{FLAP_BREAKS_MAX, FLAP_HOLD_MIN};
+use hedgerow_core::presence::{ConnectionView, Graph};
 use hedgerow_core::time::{Duration, Instant};
 
 use super::{Breach, Checker, Phase, View, breach};
+use crate::air::Pair;
 use crate::host::State;
+use crate::world::Truth;
 
 /// How long it may take: a link that went silent is dead after 16 s; its endpoint is dialled after
 /// a back-off of up to 10 s and half as much by chance; a dial into nothing takes 5 s; a departed
 /// peer stays for 3 s of grace. What then has to spread does so in seconds, on the slowest link.
 pub const CONVERGED_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long somebody may be wrong later: links that are not needed still come and go, and the news
-/// of it has to spread; a link that went silent in the storm may be noticed to be dead only now.
-const APART_MAX: Duration = Duration::from_secs(10);
+/// How long it takes after a change until everybody knows: news waits to be signed for up to 1 s,
+/// routes for as long, and each slow hop takes a tenth of a second.
+const NEWS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a link that broke again and again may stand before it is told.
+const HELD_MAX: Duration = FLAP_HOLD_MIN.saturating_mul(1 << (FLAP_BREAKS_MAX - 2));
 
 /// Watches the phases after the storm.
 #[derive(Debug, Default)]
 pub struct Converged {
     took: Option<Duration>,
-    /// Since when somebody is wrong again.
-    apart_since: Option<Instant>,
     looked: u64,
+    truth: Truth,
+    /// When links or nodes last came or went.
+    changed_at: Instant,
+    /// How long somebody was wrong or ignorant after a change.
+    wrong: Duration,
+    ignorant: Duration,
 }
 
-/// What somebody sees that is not so, or does not see; `None` when all is well.
+/// How somebody's view differs from what is so, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// Something is not known, or not used, that is there.
+    Missing(String),
+    /// Something is believed that is not so.
+    Wrong(String),
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Missing(words) | Self::Wrong(words)) = self;
+        f.write_str(words)
+    }
+}
+
+/// What somebody sees that is not so, or does not see; `None` when all is well. What is not so
+/// goes first: it must end sooner.
 #[must_use]
-pub fn difference(view: &View<'_>) -> Option<String> {
-    let world = view.world;
-    let truth = world.truth();
-    let key = |node: usize| world.host(node).key();
-    for &node in &truth.on {
-        let island: BTreeSet<usize> = truth.island_of(node);
-        let within_earshot = within_earshot(view, node);
-        if island != within_earshot {
-            return Some(format!(
-                "node {node} hears of {within_earshot:?} by others, and has links to {island:?}"
-            ));
-        }
-        let graph = view.graph(node)?;
-        let seen: BTreeSet<PeerKey> = graph.remote.iter().map(|peer| peer.key).collect();
-        let others = island.iter().filter(|other| **other != node);
-        let there: BTreeSet<PeerKey> = others.map(|other| key(*other)).collect();
-        let name = |key: &PeerKey| world.owner(key).unwrap_or(usize::MAX);
-        if let Some(missing) = there.difference(&seen).next() {
-            return Some(format!("node {node} does not see node {}", name(missing)));
-        }
-        if let Some(ghost) = seen.difference(&there).next() {
-            return Some(format!("node {node} sees a ghost of node {}", name(ghost)));
-        }
-        if let Some(peer) = graph.remote.iter().find(|peer| peer.route.is_none()) {
-            return Some(format!("node {node} has no route to node {}", name(&peer.key)));
-        }
-        if let Some(peer) = graph.remote.iter().find(|peer| peer.profile.is_none()) {
-            return Some(format!("node {node} has no profile of node {}", name(&peer.key)));
-        }
-        let views = graph.remote.iter().chain([&graph.local]);
-        let connections = views.flat_map(|peer| &peer.connections);
-        let edges: BTreeSet<(usize, usize, String)> = connections
-            .map(|edge| {
-                let (a, b) = (name(&edge.a), name(&edge.b));
-                (a.min(b), a.max(b), format!("{:?}", edge.kind))
-            })
-            .collect();
-        let kind =
-            |medium: u8| format!("{:?}", world.plan().media[usize::from(medium)].profile.kind);
-        let stand = truth.edges.iter().filter(|(a, ..)| island.contains(a));
-        let stand: BTreeSet<_> = stand.map(|(a, b, medium)| (*a, *b, kind(*medium))).collect();
-        if let Some(edge) = stand.symmetric_difference(&edges).next() {
-            let is_seen = if edges.contains(edge) { "sees" } else { "does not see" };
-            return Some(format!("node {node} {is_seen} the edge {edge:?}"));
-        }
-        for &other in island.iter().filter(|other| **other != node) {
-            if let Some(lost) = lost_on_the_way(view, node, other) {
-                return Some(lost);
-            }
-        }
-    }
-    None
+pub fn difference(view: &View<'_>) -> Option<Difference> {
+    let truth = view.world.truth();
+    let wrong = truth.on.iter().find_map(|node| ghost(view, &truth, *node));
+    let missing = || truth.on.iter().find_map(|node| gap(view, &truth, *node));
+    wrong.map(Difference::Wrong).or_else(|| missing().map(Difference::Missing))
 }
 
-/// Who can be reached from `node` over pairs in reach of each other.
-fn within_earshot(view: &View<'_>, node: usize) -> BTreeSet<usize> {
-    let world = view.world;
-    let mut reached = BTreeSet::from([node]);
-    let mut next = vec![node];
-    while let Some(node) = next.pop() {
-        for pair in world.air().pairs_of(node) {
-            let other = pair.other(node);
-            if world.host(other).state() == State::On && reached.insert(other) {
-                next.push(other);
-            }
-        }
+fn name(view: &View<'_>, key: &PeerKey) -> usize {
+    view.world.owner(key).unwrap_or(usize::MAX)
+}
+
+fn seen_edges(view: &View<'_>, graph: &Graph) -> BTreeSet<(usize, usize, String)> {
+    let views = graph.remote.iter().chain([&graph.local]);
+    let connections = views.flat_map(|peer| &peer.connections);
+    let edge = |edge: &ConnectionView| {
+        let (a, b) = (name(view, &edge.a), name(view, &edge.b));
+        (a.min(b), a.max(b), format!("{:?}", edge.kind))
+    };
+    connections.map(edge).collect()
+}
+
+fn standing_edges(view: &View<'_>, truth: &Truth) -> BTreeSet<(usize, usize, String)> {
+    let media = &view.world.plan().media;
+    let kind = |medium: u8| format!("{:?}", media[usize::from(medium)].profile.kind);
+    truth.edges.iter().map(|(a, b, medium)| (*a, *b, kind(*medium))).collect()
+}
+
+/// A peer or an edge that `node` sees and that is not there.
+fn ghost(view: &View<'_>, truth: &Truth, node: usize) -> Option<String> {
+    let graph = view.graph(node)?;
+    let island = truth.island_of(node);
+    let is_there = |key: &PeerKey| {
+        let other = name(view, key);
+        island.contains(&other) && view.world.host(other).key() == *key
+    };
+    if let Some(ghost) = graph.remote.iter().find(|peer| !is_there(&peer.key)) {
+        return Some(format!("node {node} sees a ghost of node {}", name(view, &ghost.key)));
     }
-    reached
+    let stand = standing_edges(view, truth);
+    let edge = seen_edges(view, &graph).into_iter().find(|edge| !stand.contains(edge))?;
+    Some(format!("node {node} sees the edge {edge:?}"))
+}
+
+/// What `node` does not see, or cannot reach.
+fn gap(view: &View<'_>, truth: &Truth, node: usize) -> Option<String> {
+    let world = view.world;
+    let graph = view.graph(node)?;
+    let island = truth.island_of(node);
+    if let Some(pair) = apart(view, truth, &island) {
+        let Pair { medium, low, high } = pair;
+        return Some(format!(
+            "nodes {low} and {high} hear each other on medium {medium}, and nothing leads from one \
+             to the other"
+        ));
+    }
+    let seen: BTreeSet<PeerKey> = graph.remote.iter().map(|peer| peer.key).collect();
+    let mut others = island.iter().filter(|other| **other != node);
+    if let Some(missing) = others.find(|other| !seen.contains(&world.host(**other).key())) {
+        return Some(format!("node {node} does not see node {missing}"));
+    }
+    let name = |key: &PeerKey| name(view, key);
+    if let Some(peer) = graph.remote.iter().find(|peer| peer.route.is_none()) {
+        return Some(format!("node {node} has no route to node {}", name(&peer.key)));
+    }
+    if let Some(peer) = graph.remote.iter().find(|peer| peer.profile.is_none()) {
+        return Some(format!("node {node} has no profile of node {}", name(&peer.key)));
+    }
+    let seen = seen_edges(view, &graph);
+    let mut stand = standing_edges(view, truth).into_iter();
+    if let Some(edge) = stand.find(|edge| island.contains(&edge.0) && !seen.contains(edge)) {
+        return Some(format!("node {node} does not see the edge {edge:?}"));
+    }
+    let mut others = island.iter().filter(|other| **other != node);
+    others.find_map(|other| lost_on_the_way(view, node, *other))
+}
+
+/// A pair that hear each other, one of them on the island and one not, though both have a slot for
+/// the other one, or a link in it without which its island stays whole.
+fn apart(view: &View<'_>, truth: &Truth, island: &BTreeSet<usize>) -> Option<Pair> {
+    let is_on = |node: usize| view.world.host(node).state() == State::On;
+    let mut pairs = view.world.air().pairs();
+    pairs.find(|pair| {
+        island.contains(&pair.low) != island.contains(&pair.high)
+            && [pair.low, pair.high]
+                .into_iter()
+                .all(|node| is_on(node) && has_room(view, truth, node, pair.medium))
+    })
+}
+
+fn has_room(view: &View<'_>, truth: &Truth, node: usize, medium: u8) -> bool {
+    let links = view.world.host(node).links();
+    let taken = links.filter(|(link, ..)| link.transport.0 == medium).count();
+    if taken < view.world.plan().media[usize::from(medium)].profile.links_max {
+        return true;
+    }
+    let island = truth.island_of(node).len();
+    let own = |edge: &&(usize, usize, u8)| edge.2 == medium && (edge.0 == node || edge.1 == node);
+    truth.edges.iter().filter(own).any(|edge| {
+        let mut without = truth.clone();
+        without.edges.remove(edge);
+        without.island_of(node).len() == island
+    })
 }
 
 /// Follows next hops, each of which must come nearer.
@@ -108,6 +171,26 @@ fn lost_on_the_way(view: &View<'_>, from: usize, to: usize) -> Option<String> {
         }
     }
     None
+}
+
+impl Converged {
+    fn follow(&mut self, view: &View<'_>) -> Result<(), Breach> {
+        let (now, truth) = (view.now(), view.world.truth());
+        if self.truth != truth {
+            (self.truth, self.changed_at) = (truth, now);
+        }
+        let Some(difference) = difference(view) else { return Ok(()) };
+        let lasted = now.since(self.changed_at);
+        let (longest, most) = match difference {
+            Difference::Wrong(_) => (&mut self.wrong, NEWS_WITHIN),
+            Difference::Missing(_) => (&mut self.ignorant, NEWS_WITHIN + HELD_MAX),
+        };
+        *longest = lasted.max(*longest);
+        if lasted <= most && view.phase != Phase::Idle {
+            return Ok(());
+        }
+        breach!("came together, and {lasted:?} after the last link came or went: {difference}")
+    }
 }
 
 impl Checker for Converged {
@@ -123,30 +206,26 @@ impl Checker for Converged {
                 if view.phase_time() <= CONVERGED_WITHIN {
                     return Ok(());
                 }
-                let difference = difference(view).unwrap_or_default();
+                let Some(difference) = difference(view) else { return Ok(()) };
                 breach!("{:?} after the last change: {difference}", view.phase_time())
             }
-            // Once a second: what has come together stays together.
+            // Once a second: what has come together stays together, and follows every change.
             Phase::Ending | Phase::LastWords | Phase::Idle => {
                 let seconds = view.phase_time().as_secs();
                 if core::mem::replace(&mut self.looked, seconds) == seconds {
                     return Ok(());
                 }
-                let Some(difference) = difference(view) else {
-                    self.apart_since = None;
-                    return Ok(());
-                };
-                let lasted = view.now().since(*self.apart_since.get_or_insert(view.now()));
-                if lasted <= APART_MAX && view.phase != Phase::Idle {
-                    return Ok(());
-                }
-                breach!("came together, and then for {lasted:?}: {difference}")
+                self.follow(view)
             }
         }
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {
-        let took = self.took.map_or(0, |took| took.as_millis());
-        vec![("converged within ms", u64::try_from(took).unwrap_or(u64::MAX))]
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        vec![
+            ("converged within ms", ms(self.took.unwrap_or_default())),
+            ("wrong for ms", ms(self.wrong)),
+            ("ignorant for ms", ms(self.ignorant)),
+        ]
     }
 }
