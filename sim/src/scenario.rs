@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use hedgerow_core::io::Lane;
+use hedgerow_core::limits::CLOCKS_APART_PPM;
 use hedgerow_core::time::Duration;
 use hedgerow_netem::{Burst, PPM, Shape};
 
@@ -104,6 +105,8 @@ pub struct Scenario {
     pub pairs: Vec<(Pair, Shape)>,
     /// Nodes start within this.
     pub start_within: Duration,
+    /// Clocks go fast by up to this, in parts in a million.
+    pub fast_ppm_max: u64,
     /// The planned traffic.
     pub flows: Vec<Flow>,
     /// What goes wrong, and when after the beginning; in order.
@@ -116,6 +119,8 @@ pub struct Scenario {
 
 /// Nodes of a world that is drawn: enough for every topology, few enough for thousands of seeds.
 const NODES: (usize, usize) = (3, 20);
+/// Links that a radio of few holds.
+const SLOTS_FEW: (usize, usize) = (3, 7);
 /// A world over which everybody hears everybody has at most so many, or it is all handshakes.
 const NODES_FULL_MAX: usize = 8;
 /// How long things go wrong in a world that is drawn: the longest fault, and time beside it.
@@ -137,21 +142,42 @@ impl Scenario {
         let seconds = STORM.0 + shape.below(STORM.1 - STORM.0 + 1);
         let storm = given.storm.unwrap_or(Duration::from_secs(seconds));
         let start_within = Duration::from_millis([0, 500, 3_000][shape.index(3)]);
-        let slots = nodes.max(2);
+        let mut limits = chance.fork(105);
+        // One of three worlds has radios that hold few links, as real ones do.
+        let few = SLOTS_FEW.0 + limits.index(SLOTS_FEW.1 - SLOTS_FEW.0 + 1);
+        let slots = if limits.index(3) == 0 { few } else { nodes.max(2) };
+        let fast_ppm_max = [0, 100, u64::from(CLOCKS_APART_PPM)][limits.index(3)];
         let media = vec![Medium::lan(), Medium::radio(slots)];
         let pairs = topology.pairs(nodes, &mut chance.fork(101));
         let pairs = shapes(&pairs, &media, &mut chance.fork(102));
         let flows = flows(nodes, storm, &mut chance.fork(103));
         let mut weather = Weather { nodes, pairs: &pairs, storm, chance: chance.fork(104) };
         let (faults, gone) = weather.faults();
-        Self { seed, nodes, topology, media, pairs, start_within, flows, faults, gone, storm }
+        Self {
+            seed,
+            nodes,
+            topology,
+            media,
+            pairs,
+            start_within,
+            fast_ppm_max,
+            flows,
+            faults,
+            gone,
+            storm,
+        }
     }
 }
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, nodes, topology, storm, .. } = self;
-        writeln!(f, "seed {seed}: {nodes} nodes, {topology:?}, {storm:?} of trouble")?;
+        let Self { seed, nodes, topology, storm, fast_ppm_max, .. } = self;
+        let slots = self.media[usize::from(RADIO)].profile.links_max;
+        writeln!(
+            f,
+            "seed {seed}: {nodes} nodes, {topology:?}, {slots} slots, clocks to {fast_ppm_max} ppm, \
+             {storm:?} of trouble"
+        )?;
         for (Pair { medium, low, high }, shape) in &self.pairs {
             let medium = if *medium == LAN { "LAN" } else { "radio" };
             writeln!(f, "  {low}-{high}: {medium}, {:?}, {} ppm", shape.delay, shape.loss_ppm)?;

@@ -80,6 +80,7 @@ impl Story {
         let mut plan = Plan::new(scenario.seed, scenario.nodes, scenario.media[0].clone());
         plan.media.clone_from(&scenario.media);
         plan.start_within = scenario.start_within;
+        plan.fast_ppm_max = scenario.fast_ppm_max;
         let mut world = World::new(plan);
         let desk = Desk::new();
         let chance = Chance::new(scenario.seed).fork(200);
@@ -195,9 +196,10 @@ impl Story {
         for &from in &truth.on {
             let island: Vec<usize> = truth.island_of(from).into_iter().collect();
             let place = island.iter().position(|node| *node == from).unwrap_or(0);
-            // Near and far ones by turns.
-            let to = island[(2 * place + 1) % island.len()];
-            if to != from {
+            // Near and far ones by turns, and never itself.
+            let others = island.len() - 1;
+            if others > 0 {
+                let to = island[(place + 1 + place % others) % island.len()];
                 self.desk.borrow_mut().order(from, to);
                 self.world.with_node(from, |_, _| ());
             }
