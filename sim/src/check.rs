@@ -31,6 +31,7 @@ pub use timers::Timers;
 use crate::app::{Affair, Desk, Who};
 use crate::double::Double;
 use crate::host::State;
+use crate::tally::Sent;
 use crate::world::World;
 
 /// A promise is broken.
@@ -115,6 +116,13 @@ impl View<'_> {
             Some(double) => double.graph(node, graph),
             None => graph,
         })
+    }
+
+    /// Bytes of control of one direction of a link, all in all.
+    #[must_use]
+    pub fn control_bytes(&self, node: usize, sent: &Sent) -> u64 {
+        let bytes = sent.control.bytes;
+        self.double.map_or(bytes, |double| double.control_bytes(node, bytes))
     }
 
     /// Time in this phase.

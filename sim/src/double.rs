@@ -3,7 +3,6 @@
 //! application.
 
 use hedgerow_core::event::Event;
-use hedgerow_core::io::Lane;
 use hedgerow_core::node::Node;
 use hedgerow_core::presence::Graph;
 use hedgerow_core::time::{Duration, Instant};
@@ -33,10 +32,10 @@ pub enum Double {
     Unhearing(usize),
     /// A node does not get the second message of a stream.
     Skipping(usize),
-    /// A node says a word to another one every three seconds, for ever.
-    Chatting(usize, usize),
-    /// A node renames itself all the time.
+    /// A node renames itself every three seconds, for ever.
     Vain(usize),
+    /// A node says everything it has to say about the mesh a hundred times.
+    Flooding(usize),
     /// A node keeps what it was given, a little every second.
     Hoarding(usize),
 }
@@ -45,13 +44,12 @@ impl Double {
     /// The node whose application it plays.
     pub(crate) fn node(&self) -> Option<usize> {
         match *self {
-            Self::Tossing { .. } | Self::Forgetful(_) => None,
+            Self::Tossing { .. } | Self::Forgetful(_) | Self::Flooding(_) => None,
             Self::Frozen(node)
             | Self::Restless(node)
             | Self::Repeating(node, _)
             | Self::Unhearing(node)
             | Self::Skipping(node)
-            | Self::Chatting(node, _)
             | Self::Vain(node)
             | Self::Hoarding(node) => Some(node),
         }
@@ -75,6 +73,11 @@ impl Double {
             graph.remote.pop();
         }
         graph
+    }
+
+    /// Bytes of control that the node seems to have sent, where it sent so many.
+    pub(crate) fn control_bytes(&self, node: usize, sent: u64) -> u64 {
+        if *self == Self::Flooding(node) { 100 * sent } else { sent }
     }
 
     /// What is written down of an affair of the node.
@@ -111,17 +114,9 @@ impl Pretender {
         self.acts += 1;
         match self.double {
             Double::Restless(_) => Some(Duration::from_millis(1)),
-            Double::Chatting(_, to) => {
-                let key = self.desk.borrow().key(to)?;
-                let word = bytes::Bytes::from_static(b"well, well");
-                let _ = node.with_bus(now, |bus, _| {
-                    bus.send_unreliable(now, key, Lane::Normal, word, None)
-                });
-                Some(Duration::from_secs(3))
-            }
             Double::Vain(_) => {
                 node.set_device_name(now, &format!("{}", self.acts));
-                Some(Duration::from_millis(10))
+                Some(Duration::from_secs(3))
             }
             Double::Hoarding(_) => {
                 self.hoard.push(Box::new([7; 100]));

@@ -94,13 +94,13 @@ fn a_hole_in_a_stream_is_seen() {
 }
 
 #[test]
-fn a_word_in_an_idle_mesh_is_seen() {
-    assert_caught(Double::Chatting(0, 1), "idle");
+fn an_advert_in_an_idle_mesh_is_seen() {
+    assert_caught(Double::Vain(3), "idle");
 }
 
 #[test]
 fn a_flood_of_adverts_is_seen() {
-    assert_caught(Double::Vain(3), "control");
+    assert_caught(Double::Flooding(3), "control");
 }
 
 #[test]

@@ -49,14 +49,15 @@ impl Checker for Control {
             for (link, _, sent) in host.links() {
                 let medium = &view.world.plan().media[usize::from(link.transport.0)];
                 let rate = (medium.estimate.rate_bytes_per_s / SHARE).max(RATE_MIN);
+                let bytes = view.control_bytes(node, sent);
                 let fresh = Bucket { at: now, counted: 0, left: BURST };
                 let known = self.buckets.get(&(node, link));
-                let bucket = known.filter(|bucket| bucket.counted <= sent.control.bytes);
+                let bucket = known.filter(|bucket| bucket.counted <= bytes);
                 let bucket = *bucket.unwrap_or(&fresh);
                 let micros = u128::from(rate) * now.since(bucket.at).as_micros();
                 let earned = u64::try_from(micros / 1_000_000).unwrap_or(u64::MAX);
                 let has = bucket.left.saturating_add(earned).min(BURST);
-                let spent = sent.control.bytes - bucket.counted;
+                let spent = bytes - bucket.counted;
                 let Some(left) = has.checked_sub(spent) else {
                     return breach!(
                         "node {node} sent {spent} bytes of control on {link:?} since {:?}, where \
@@ -65,8 +66,7 @@ impl Checker for Control {
                     );
                 };
                 self.least = Some(self.least.unwrap_or(BURST).min(left));
-                let counted = sent.control.bytes;
-                buckets.insert((node, link), Bucket { at: now, counted, left });
+                buckets.insert((node, link), Bucket { at: now, counted: bytes, left });
             }
         }
         self.buckets = buckets;
