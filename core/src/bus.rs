@@ -152,7 +152,13 @@ impl Bus {
                     session.on_path(&mut self.cx, now, &new, false);
                 }
             }
-            (Some(session), _, Some(new)) => session.on_path(&mut self.cx, now, &new, resend),
+            (Some(session), old, Some(new)) => {
+                session.on_path(&mut self.cx, now, &new, resend);
+                if old.is_none() {
+                    // The other end may have missed the path for longer, and given up.
+                    session.check(now);
+                }
+            }
             (Some(session), _, None) => session.on_path_lost(now),
             (None, ..) => {}
         }

@@ -320,6 +320,10 @@ pub const SESSION_ANSWERS_OWN_PER_S: u32 = 8;
 pub const SESSION_HINTS_PER_S: u32 = 16;
 /// Small frames (answers and hints) that wait for a link, for all peers together.
 pub const SESSION_REPLIES_MAX: usize = 64;
+/// A session with open streams on which nothing came for so long asks the other end for an answer:
+/// one that gave the session up says so. Two small packets a minute are a sixth of what one link
+/// takes for its keepalives.
+pub const SESSION_CHECK_AFTER: Duration = Duration::from_secs(60);
 /// The longest topic of a stream, in bytes of UTF-8.
 pub const TOPIC_BYTES_MAX: usize = 128;
 /// The longest opening arguments of a stream, in bytes: with topic and an acknowledgement they

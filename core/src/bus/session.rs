@@ -27,7 +27,9 @@ use super::shared::Shared;
 use super::stream::{Name, Phase, Stream};
 use crate::id::PeerKey;
 use crate::io::Lane;
-use crate::limits::{ACK_DELAY_MAX, OLD_KEYS_KEPT, PAYLOAD_BYTES_MIN, STREAM_REFUSALS_MAX};
+use crate::limits::{
+    ACK_DELAY_MAX, OLD_KEYS_KEPT, PAYLOAD_BYTES_MIN, SESSION_CHECK_AFTER, STREAM_REFUSALS_MAX,
+};
 use crate::time::{Duration, Instant};
 
 /// What one lane of a session keeps.
@@ -84,6 +86,8 @@ pub(super) struct Session {
     deadlines: BTreeSet<(Instant, Due)>,
     due_of: BTreeMap<MessageId, (Instant, Due)>,
     last_progress: Instant,
+    /// When to see whether the other end still knows of the session, if it has streams.
+    check_at: Instant,
     /// Since when an answer or a path is missing.
     waiting_since: Option<Instant>,
     /// A limit that a relay told, below the path's own.
@@ -118,6 +122,7 @@ impl Session {
             deadlines: BTreeSet::new(),
             due_of: BTreeMap::new(),
             last_progress: Instant::EPOCH,
+            check_at: Instant::EPOCH,
             waiting_since: None,
             told_bytes_max: usize::MAX,
             blocked: false,
@@ -153,6 +158,7 @@ impl Session {
     ) -> bool {
         self.remote = Some(hello);
         self.last_progress = now;
+        self.check_at = now + SESSION_CHECK_AFTER;
         let old = self.keys.take();
         let first = old.is_none();
         if let Some(old) = old {
@@ -206,6 +212,18 @@ impl Session {
     /// Makes sure that a packet goes, to prove to the peer that the keys are shared.
     pub(super) fn prove(&mut self) {
         self.lanes[at(Lane::Normal)].probes = self.lanes[at(Lane::Normal)].probes.max(1);
+    }
+
+    /// Asks the other end for an answer: one that gave the session up has forgotten it, and says so.
+    pub(super) fn check(&mut self, now: Instant) {
+        self.check_at = now + SESSION_CHECK_AFTER;
+        if self.keys.is_some() {
+            self.prove();
+        }
+    }
+
+    fn has_streams(&self) -> bool {
+        self.streams.keys().any(|name| name.1 != 0)
     }
 
     pub(super) fn expand(&self, lane: Lane, low: u32) -> u64 {

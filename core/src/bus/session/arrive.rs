@@ -15,7 +15,9 @@ use crate::bus::shared::Shared;
 use crate::bus::stream::{LooseFinish, Name, Phase, Stream};
 use crate::crypto::aead::Tag;
 use crate::io::Lane;
-use crate::limits::{EVENTS_MAX, OPEN_ARGS_BYTES_MAX, STREAM_NUMBER_GAPS_MAX, TOPIC_BYTES_MAX};
+use crate::limits::{
+    EVENTS_MAX, OPEN_ARGS_BYTES_MAX, SESSION_CHECK_AFTER, STREAM_NUMBER_GAPS_MAX, TOPIC_BYTES_MAX,
+};
 use crate::time::Instant;
 use crate::wire::routing::RoutingHeader;
 
@@ -79,6 +81,7 @@ impl Session {
     ) -> Verdict {
         let Arrival { now, lane, header, .. } = *arrival;
         cx.counters.packets_received += 1;
+        self.check_at = now + SESSION_CHECK_AFTER;
         let mut asks = Asks::Nothing;
         loop {
             let frame = match Frame::decode(&mut packet) {

@@ -20,6 +20,7 @@ impl Session {
         let give_up = self.deadlines.first().map(|(at, _)| *at);
         let gap = self.waiting_since.map(|since| since + cx.config.session_gap);
         let old = self.previous.as_ref().map(|(_, until)| *until);
+        let check = (has_path && self.is_checked()).then_some(self.check_at);
         let lanes = self.lanes.iter().flat_map(|lane| {
             let sending = has_path && self.can_seal();
             [
@@ -34,8 +35,14 @@ impl Session {
             give_up,
             gap.filter(|_| self.keys.is_some()),
             old,
+            check,
             self.pings.deadline(),
         ]))
+    }
+
+    /// Whether silence is doubted: who only receives would never hear that the other end is gone.
+    fn is_checked(&self) -> bool {
+        self.can_seal() && self.closing.is_none() && self.has_streams()
     }
 
     /// Does what is due. An error: the session has ended for that reason.
@@ -49,6 +56,9 @@ impl Session {
             && self.waiting_since.is_some_and(|since| since + cx.config.session_gap <= now)
         {
             return Err(SessionEnd::PeerLost);
+        }
+        if has_path && self.is_checked() && self.check_at <= now {
+            self.check(now);
         }
         self.give_up(cx, now, has_path);
         self.expire_pings(cx, now, has_path);

@@ -71,6 +71,63 @@ fn a_gap_longer_than_the_session_survives_fails_everything() {
     assert_eq!(pair.texts(1), ["after"]);
 }
 
+/// End 0 finds no path for so long that it gives up; end 1 only receives, and has a path again
+/// after `gap`, or all the time.
+fn given_up_by_one_end(gap: Option<Duration>) -> (Pair, [StreamId; 2]) {
+    let mut pair = Pair::new(14);
+    let ids = pair.opened(Reliability::Reliable);
+    pair.run(SECOND);
+    let [to_1, to_0] = [pair.keys[1], pair.keys[0]];
+    pair.ends[0].handle_path(pair.now, to_1, None);
+    pair.pipes(|pipe| pipe.lost_percent = 100);
+    if let Some(gap) = gap {
+        pair.ends[1].handle_path(pair.now, to_0, None);
+        pair.run(gap);
+        pair.ends[1].handle_path(pair.now, to_0, Some(path(1, 1_280)));
+    }
+    pair.run(31 * SECOND - gap.unwrap_or_default());
+    assert_eq!(pair.closed(0, ids[0]), Some(StreamEnd::PeerLost));
+    pair.pipes(|pipe| pipe.lost_percent = 0);
+    pair.ends[0].handle_path(pair.now, to_1, Some(path(0, 1_280)));
+    assert_eq!(pair.closed(1, ids[1]), None);
+    (pair, ids)
+}
+
+#[test]
+fn who_only_receives_hears_of_a_session_given_up_when_there_is_a_path_again() {
+    let (mut pair, ids) = given_up_by_one_end(Some(20 * SECOND));
+    pair.run(3 * SECOND);
+    assert_eq!(pair.closed(1, ids[1]), Some(StreamEnd::PeerLost));
+    let id = pair.send(1, "after");
+    pair.run(SECOND);
+    assert!(is_delivered(pair.outcome(1, id)));
+}
+
+#[test]
+fn who_only_receives_on_a_standing_path_asks_now_and_then() {
+    use crate::limits::SESSION_CHECK_AFTER;
+    let (mut pair, ids) = given_up_by_one_end(None);
+    pair.run(SESSION_CHECK_AFTER - 33 * SECOND);
+    assert_eq!(pair.closed(1, ids[1]), None);
+    pair.run(4 * SECOND);
+    assert_eq!(pair.closed(1, ids[1]), Some(StreamEnd::PeerLost));
+    // Where all is well it costs a packet and its answer, at most from both ends at once; and
+    // nothing where there are no streams.
+    pair.events.iter_mut().for_each(Vec::clear);
+    let [opener, accepter] = pair.opened(Reliability::Reliable);
+    pair.run(SECOND);
+    let frames = pair.frames;
+    pair.run(10 * SESSION_CHECK_AFTER);
+    assert!((18..=40).contains(&(pair.frames - frames)), "{}", pair.frames - frames);
+    assert_eq!([pair.closed(0, opener), pair.closed(1, accepter)], [None, None]);
+    let now = pair.now;
+    pair.ends[0].stream_reset(now, opener, 0).unwrap();
+    pair.run(SECOND);
+    let frames = pair.frames;
+    pair.run(10 * SESSION_CHECK_AFTER);
+    assert_eq!(pair.frames, frames);
+}
+
 #[test]
 fn silence_on_a_standing_path_fails_the_session_too() {
     let mut pair = Pair::new(5);
