@@ -2,12 +2,14 @@
 //! compute them, and the queues of relayed frames.
 
 mod alternate;
+mod edge;
 mod queue;
 mod schedule;
 mod spf;
 mod table;
 mod topology;
 
+pub use edge::{LocalEdge, MeshEdge};
 pub use queue::{Next, RelayQueue, too_big};
 pub use schedule::Schedule;
-pub use table::{Alternate, LocalEdge, MeshEdge, Route, RouteView, Table};
+pub use table::{Alternate, Route, RouteView, Table};

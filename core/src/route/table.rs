@@ -4,14 +4,14 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::alternate::{FirstHop, Second, alternates};
+use super::edge::{LocalEdge, MeshEdge};
 use super::spf::{Distance, Reached, Search};
 use super::topology::{Holder, OWN, Slot, Topology, payload_bytes};
 use crate::advert::{Changed, Database};
 use crate::id::{Address, PeerKey};
-use crate::io::ConnectionType;
 use crate::limits::{FAILOVER_HOLD, HOP_LIMIT_SLACK, PATH_HOPS_MAX};
 use crate::time::Instant;
-use crate::wire::advert::{Adjacency, Cost, Edge};
+use crate::wire::advert::{Adjacency, Edge};
 
 /// The way to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,45 +61,6 @@ pub struct RouteView {
     pub alternate: Option<Alternate>,
     /// The route is an alternate in use, until the mesh has heard of the failure.
     pub is_held: bool,
-}
-
-/// One of this node's own live links, as it advertises it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalEdge {
-    /// The neighbour.
-    pub peer: PeerKey,
-    /// The medium.
-    pub kind: ConnectionType,
-    /// Its cost.
-    pub cost: Cost,
-    /// The largest payload is 2 to this power, in bytes.
-    pub payload_log2: u8,
-    /// Nothing was heard for a while: as good as lost, for as long as there is another way.
-    pub is_suspect: bool,
-}
-
-impl LocalEdge {
-    /// What this node's adjacency says of it.
-    #[must_use]
-    pub fn claim(&self) -> Edge {
-        let (kind, cost) = (self.kind.clone(), self.cost);
-        Edge { peer: self.peer.address(), kind, cost, payload_log2: self.payload_log2 }
-    }
-}
-
-/// An edge that both ends claim.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MeshEdge {
-    /// The end with the lower key.
-    pub a: PeerKey,
-    /// The end with the higher key.
-    pub b: PeerKey,
-    /// The medium.
-    pub kind: ConnectionType,
-    /// The larger of both claims.
-    pub cost: Cost,
-    /// The smaller of both claims.
-    pub payload_log2: u8,
 }
 
 /// All routes of this node. Told what changed, it computes when it is asked to.

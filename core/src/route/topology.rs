@@ -7,7 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::{LocalEdge, MeshEdge};
+use super::edge::{LocalEdge, MeshEdge};
 use crate::id::{Address, PeerKey};
 use crate::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN};
 use crate::wire::advert::Edge;

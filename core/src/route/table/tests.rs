@@ -12,8 +12,9 @@ use super::*;
 use crate::entropy::tests::Seeded;
 use crate::id::Instance;
 use crate::identity::Identity;
+use crate::io::ConnectionType;
 use crate::network::Network;
-use crate::wire::advert::{AdvertHead, AdvertKind, SignedAdvert};
+use crate::wire::advert::{AdvertHead, AdvertKind, Cost, SignedAdvert};
 use crate::wire::control::AdvertCopy;
 
 const NOW: Instant = Instant::EPOCH;
