@@ -43,7 +43,26 @@ async fn three() -> Three {
         })
         .await;
     }
+    one_link_each(&nodes).await;
     Three { cable, radio, nodes }
+}
+
+/// Until both ends of each pair have dropped the same one of two links: what is on its way on that
+/// one is lost, and a trace asks each hop once.
+async fn one_link_each([a, b, c]: &[Mesh; 3]) {
+    let settled = async {
+        loop {
+            let mut links = Vec::new();
+            for mesh in [a, b, c] {
+                links.push(mesh.links().await.unwrap().len());
+            }
+            if links == [1, 2, 1] {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(SOON, settled).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
