@@ -223,10 +223,9 @@ impl Database {
         let id = AdvertId { owner, kind: head.kind, key: head.key };
         let known = self.peers.get(&owner).and_then(|peer| peer.record((id.kind, id.key)));
         match known.map(|record| record.version.cmp(&advert.version())) {
-            Some(core::cmp::Ordering::Equal) => {
-                self.age(now, id, age);
-                return Offer::Known(id);
-            }
+            // Nobody's word makes it older or younger: its age is what it was when it was taken,
+            // and the time since.
+            Some(core::cmp::Ordering::Equal) => return Offer::Known(id),
             Some(core::cmp::Ordering::Greater) => return Offer::Older(id),
             Some(core::cmp::Ordering::Less) | None => {}
         }
@@ -425,15 +424,6 @@ impl Database {
         holders.iter().for_each(|holder| self.changed.add(*holder));
         if let Some(holders) = Holders::from_vec(holders) {
             self.addresses.insert(address, holders);
-        }
-    }
-
-    /// Keeps the larger age since it was signed. When the owner was reachable is this node's own
-    /// knowledge: neither is a departed peer kept by repetition, nor a present one forgotten by it.
-    fn age(&mut self, now: Instant, id: AdvertId, age: Age) {
-        let Some(peer) = self.peers.get_mut(&id.owner) else { return };
-        if let Some(record) = peer.record_mut((id.kind, id.key)) {
-            record.signed_at = record.signed_at.min(now - age.signed);
         }
     }
 

@@ -80,11 +80,6 @@ impl Peer {
         self.records.get(self.find(place).ok()?)
     }
 
-    pub(super) fn record_mut(&mut self, place: Place) -> Option<&mut Record> {
-        let at = self.find(place).ok()?;
-        self.records.get_mut(at)
-    }
-
     /// Takes a newer version. Says whether the edges read otherwise now.
     pub(super) fn put(&mut self, owner: &PeerKey, advert: &SignedAdvert, at: Instant) -> bool {
         let head = &advert.head;

@@ -211,7 +211,7 @@ fn an_adjacency_dies_of_age_whoever_repeats_it() {
     copy.signed_age_s = 0;
     database.offer(later, from(7), copy.clone());
     let id = database.ids(None).next().unwrap();
-    assert!(database.copy(later, id).unwrap().signed_age_s > 4 * 3_600, "the larger age stays");
+    assert!(database.copy(later, id).unwrap().signed_age_s > 4 * 3_600, "nobody makes it younger");
     database.note_reachable(later, &id.owner);
     database.expire(later);
     assert_eq!(database.adjacency(&id.owner), None);

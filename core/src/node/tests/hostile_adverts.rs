@@ -216,6 +216,28 @@ fn ages_that_jump_make_nobody_old_or_young() {
     }
 }
 
+/// Of what others hold, a neighbour says that it is about to expire.
+#[test]
+fn no_advert_expires_because_a_neighbour_says_that_it_is_old() {
+    let mut world = World::line(4);
+    // Before that, nothing can be as old as it says.
+    world.run(ADJACENCY_LIFETIME);
+    let evil = world.attack(1);
+    world.run(Duration::from_secs(1));
+    for owner in [2, 3].map(key) {
+        let adverts = world.evils[evil].adverts_of(owner);
+        assert!(adverts.len() >= 2);
+        for advert in adverts {
+            let (signed_age_s, reachable_age_s) = (14_399, 0);
+            let copy = AdvertCopy { signed_age_s, reachable_age_s, advert: advert.bytes };
+            world.evils[evil].say(&Control::Advert(copy));
+        }
+    }
+    world.run(Duration::from_secs(120));
+    assert_eq!(world.hops(0).get(&key(3)), Some(&Some(3)));
+    assert_eq!(world.hops(1).get(&key(3)), Some(&Some(2)));
+}
+
 /// An ex-neighbour goes on to claim its edge to a peer that departed, and repeats that peer's last
 /// words as if they were new.
 #[test]
