@@ -24,7 +24,7 @@ const _: () = assert!(CONTROL_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 /// A link handshake that takes longer is given up. Covers the three messages on the slowest
 /// link (20 KB/s, 150 ms) ten times over.
 pub const LINK_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A link that has sent nothing for so long sends a keepalive: 28 bytes, so under 6 B/s idle.
+/// A keepalive is sent so often, whatever else is: 29 bytes, so under 6 B/s idle.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// A link that has heard no sealed frame for so long is down: three keepalives lost.
 pub const LINK_DEAD_AFTER: Duration = Duration::from_secs(16);

@@ -169,6 +169,23 @@ fn first_frame(link: &Link, number: usize, names: [&'static str; 2]) -> [Block; 
     [Block::new(names[0], shown), Block::new(names[1], &fields::control(text))]
 }
 
+/// The fingerprint of what A lists in its first frame: what it would say of more adverts.
+fn fingerprint(link: &Link) -> Block {
+    let Frame::Control { text, .. } = &link.frames[0][0] else {
+        panic!("the first frame is the link's own")
+    };
+    let listed = fields::messages(text).into_iter().find(|(kind, _)| *kind == 3);
+    let (_, body) = listed.expect("A begins the comparison");
+    let mut lines = vec![
+        line(b"hedgerow 1 range\0", "\"hedgerow 1 range\" 0x00"),
+        line(&link.finished.hash, "handshake hash of the link"),
+    ];
+    lines.extend(fields::hashed_stamps(&body));
+    let bytes: Vec<u8> = lines.iter().flat_map(|(bytes, _)| bytes.clone()).collect();
+    lines.push(line(&noise::hash(&[&bytes])[..8], "fingerprint: the first bytes of the hash"));
+    Block::new("fingerprint of A's adverts", &lines)
+}
+
 /// The last advert of a kind that A gave to B, and what its signature is over.
 fn advert(world: &World, link: &Link, kind: u8, names: [&'static str; 2]) -> [Block; 2] {
     let owner = *world.key(0).as_bytes();
@@ -287,6 +304,7 @@ fn the_document_shows_what_the_code_does() {
     let mut blocks = vec![inputs(), keys(&world), beacon(&world)];
     blocks.extend(link_handshake(&link));
     blocks.extend(first_frame(&link, 0, ["first frame of A", "first frame of A, opened"]));
+    blocks.push(fingerprint(&link));
     blocks.extend(first_frame(&link, 1, ["first frame of B", "first frame of B, opened"]));
     blocks.extend(advert(&world, &link, 1, ["profile of A", "profile of A, hashed"]));
     blocks.extend(advert(&world, &link, 2, ["adjacency of A", "adjacency of A, hashed"]));

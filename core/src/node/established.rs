@@ -72,6 +72,7 @@ impl Node {
             self.tell(key, &Control::Want(Want::all_of(self.local.address())));
         }
     }
+
     /// There is no slot for a newcomer.
     fn turn_away(&mut self, now: Instant, link: LinkId, retry_after: Duration) {
         if let Some(entry) = self.links.get(&link).filter(|entry| !entry.dialled) {

@@ -156,6 +156,27 @@ fn stamps(reader: &mut Reader<'_>) {
     }
 }
 
+/// The stamps of the list that a Ranges message consists of, as a fingerprint takes them.
+pub(crate) fn hashed_stamps(body: &[u8]) -> Vec<Line> {
+    let mut reader = Reader::new(body);
+    assert_eq!(reader.counted("first"), [0; 0]);
+    assert_eq!(reader.varint("ranges"), 1);
+    assert_eq!(reader.counted("last"), [0; 0]);
+    assert_eq!(reader.varint("content"), 1);
+    let mut lines = Vec::new();
+    for _ in 0..reader.varint("stamps") {
+        lines.push((reader.bytes(8, "").to_vec(), "owner's address".to_string()));
+        lines.push((vec![reader.byte("")], "kind".to_string()));
+        for name in ["key", "epoch", "sequence"] {
+            lines.push((reader.varint("").to_be_bytes().to_vec(), name.to_string()));
+        }
+        let hash = u32::try_from(reader.varint("")).expect("32 bits");
+        lines.push((hash.to_be_bytes().to_vec(), "hash".to_string()));
+    }
+    reader.end();
+    lines
+}
+
 /// The signed bytes of an Advert message's body.
 pub(crate) fn signed_advert(body: &[u8]) -> Vec<u8> {
     let mut reader = Reader::new(body);

@@ -39,6 +39,21 @@ fn fingerprints_depend_on_key_content_and_order() {
     assert_eq!(whole, fingerprint(&KEY, &stamps));
 }
 
+/// The block "fingerprint of A's adverts" of docs/protocol.md, 10.4.
+#[test]
+fn the_fingerprint_is_that_of_the_document() {
+    let key = [
+        0xe6, 0xd7, 0x60, 0x5b, 0x26, 0x7b, 0xbb, 0xdb, 0x97, 0x33, 0x4f, 0xf8, 0x4f, 0xfc, 0x8b,
+        0xf3, 0x0b, 0x46, 0xbf, 0x2b, 0xdf, 0xb4, 0x09, 0x6e, 0x8b, 0x98, 0x9c, 0x1a, 0xb3, 0xa8,
+        0x96, 0xbb,
+    ];
+    let owner = address(0xa019_0297_cfa3_3ebd);
+    let stamp = |kind, sequence, hash| Stamp { owner, kind, key: 0, epoch: 1, sequence, hash };
+    let stamps =
+        [stamp(AdvertKind::Profile, 1, 0x58ea_ddfa), stamp(AdvertKind::Adjacency, 2, 0x3cfc_e2e5)];
+    assert_eq!(fingerprint(&key, &stamps), 0x38ee_9dc6_d6b3_06b8_u64.to_be_bytes());
+}
+
 #[test]
 fn little_is_listed_and_much_is_split_into_eight() {
     let stamps: Vec<_> = (0..1_000).map(|n| stamp(n << 40, 0)).collect();
