@@ -22,6 +22,11 @@ pub struct Link {
     pub endpoint: String,
     /// The smoothed round trip, once the link is up.
     pub rtt: Option<Duration>,
+    /// The least round trip lately: what the cost follows.
+    pub rtt_min: Option<Duration>,
+    /// What the link costs now, as routes count it: microseconds for 1,280 bytes. A link in doubt
+    /// costs a minute more.
+    pub cost: u64,
     /// The share of fragments lost, where the link counts them; a link over a reliable medium
     /// loses none and shows none.
     pub loss: Option<f64>,
@@ -29,6 +34,11 @@ pub struct Link {
     pub rate_bytes_per_s: u64,
     /// Bytes of relayed frames that wait.
     pub queued_bytes: usize,
+    /// Adverts that this neighbour does not have yet, if this link carries them.
+    pub adverts_waiting: usize,
+    /// Bytes that adverts and comparing them took on the way to this neighbour, if this link
+    /// carries them now.
+    pub advert_bytes_sent: u64,
     /// Time since it came up.
     pub age: Duration,
     /// Whether it carries data; a link that does not is ready to.
@@ -45,9 +55,13 @@ impl Link {
             state: view.state,
             endpoint: view.endpoint.to_string(),
             rtt: view.rtt,
+            rtt_min: view.rtt_min,
+            cost: view.cost.value(),
             loss: None,
             rate_bytes_per_s: view.rate_bytes_per_s,
             queued_bytes: view.queued_bytes,
+            adverts_waiting: view.adverts_waiting,
+            advert_bytes_sent: view.sync.bytes_sent,
             age: view.age,
             is_active: view.is_active,
             last_close: view.last_close.map(|end| end.to_string()),

@@ -81,9 +81,13 @@ mod tests {
             endpoint: "127.0.0.1:4040".into(),
             is_active: true,
             rtt_ms: Some(0.25),
+            rtt_min_ms: Some(0.2),
+            cost: Some(224),
             loss: None,
             rate_bytes_per_s: 1_500,
             queued_bytes: 12,
+            adverts_waiting: 0,
+            advert_bytes_sent: 345,
             age_ms: 4_200,
             last_close: Some("timed out".into()),
         };
