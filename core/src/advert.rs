@@ -7,6 +7,7 @@ mod budget;
 mod census;
 mod database;
 mod floors;
+mod holders;
 mod own;
 mod peer;
 mod ranges;

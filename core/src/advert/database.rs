@@ -8,6 +8,7 @@ use core::ops::Bound;
 use super::AdvertId;
 use super::census::{Census, Room};
 use super::floors::Floors;
+use super::holders::Holders;
 use super::peer::Peer;
 use super::verifications::Verifications;
 use crate::crypto::verifier::{Strict, Verifier};
@@ -36,30 +37,6 @@ pub struct Database {
     /// Counts changes, so that others know when to look again.
     changes: u64,
     changed: Changed,
-}
-
-/// Who has an address; more than one peer makes it unroutable.
-#[derive(Debug)]
-enum Holders {
-    One(PeerKey),
-    Several(Vec<PeerKey>),
-}
-
-impl Holders {
-    fn as_slice(&self) -> &[PeerKey] {
-        match self {
-            Self::One(one) => core::slice::from_ref(one),
-            Self::Several(several) => several,
-        }
-    }
-
-    fn from_vec(holders: Vec<PeerKey>) -> Option<Self> {
-        match holders[..] {
-            [] => None,
-            [one] => Some(Self::One(one)),
-            _ => Some(Self::Several(holders)),
-        }
-    }
 }
 
 /// Owners whose edges may read otherwise than when it was asked last.
