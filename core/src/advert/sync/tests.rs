@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::id::Instance;
-use crate::limits::FORGET_AFTER;
+use crate::limits::{ASK_AGAIN_AFTER, ASKED_AGAIN_PER_S, FORGET_AFTER};
 use crate::network::Network;
 use crate::time::Duration;
 use crate::wire::advert::{AdvertHead, AdvertKind};
@@ -332,6 +332,23 @@ fn what_could_not_be_checked_in_time_is_asked_for_again() {
     assert_eq!(again.next_timeout(), None, "due, not in the past");
     pair.settle();
     assert_eq!(pair.sides[1].adverts, sent + 2, "sent again though they were sent before");
+}
+
+#[test]
+fn no_more_is_asked_for_again_in_a_second_than_can_be_checked() {
+    let mut side = Side::new(0, true);
+    let asked_again = ASKED_AGAIN_PER_S as usize;
+    for number in 0..asked_again as u64 + 1 {
+        side.sync.on_offer(START, Offer::Busy { owner: owner(number).address() });
+    }
+    let mut wants = |now| {
+        side.sync.handle_timeout(now);
+        let pulled = core::iter::from_fn(|| Some(side.pull(now, ROOM)).filter(|m| !m.is_empty()));
+        let asks = |message: &Control| matches!(message, Control::Want(_));
+        pulled.flatten().filter(asks).count()
+    };
+    assert_eq!(wants(START + ASK_AGAIN_AFTER), asked_again);
+    assert_eq!(wants(START + ASK_AGAIN_AFTER * 2), 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeSet;
 
 use super::*;
-use crate::limits::{SLOT_CHURN_INTERVAL, SLOT_LOST_RETRY};
+use crate::limits::{SLOT_CHURN_INTERVAL, SLOT_LOST_RETRY, SLOT_NEEDED_WAIT, SLOT_SPARE_WAIT};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -124,6 +124,31 @@ fn full_nodes_hear_a_peer_out_of_reach_and_free_a_slot_for_it() {
     world.converges_and_keeps_quiet(2 * MINUTE);
     let made_room: u64 = (0..6).map(|number| world.node(number).counters().made_room).sum();
     assert!((1..=4).contains(&made_room), "{made_room} links were given up for one");
+}
+
+#[test]
+fn a_full_node_frees_a_slot_in_time_and_sooner_when_it_hears_a_peer_out_of_reach() {
+    for (heard, wait) in [(false, SLOT_SPARE_WAIT), (true, SLOT_NEEDED_WAIT)] {
+        let mut world = World::all_linked(4, &clique(0..3), 2);
+        let begin = world.now;
+        if heard {
+            // They hear the beacon of one that is not in their mesh, again and again.
+            for _ in 0..50 {
+                (0..3).for_each(|number| world.sight(number, 3));
+                world.run(Duration::from_millis(20));
+            }
+            let now = world.now;
+            let mut hear = (0..3).map(|n| world.node(n).dialer.hears_unreachable(now, WIRE));
+            assert!(hear.all(|hears| hears));
+        }
+        let made_room =
+            |world: &mut World| (0..3).any(|number| world.node(number).counters().made_room > 0);
+        assert!(world.run_until(begin + 2 * SLOT_SPARE_WAIT, made_room));
+        let waited = world.now.since(begin);
+        // The other one may dial first.
+        let slack = Duration::from_secs(1);
+        assert!(wait / 2 <= waited && waited <= wait * 3 / 2 + slack, "{waited:?} of {wait:?}");
+    }
 }
 
 /// One that is full gives a link up for a newcomer out of reach, and both users see why.
