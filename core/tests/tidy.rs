@@ -276,6 +276,10 @@ fn real_time(source: &Source) -> Vec<String> {
     if !["core/", "sim/"].iter().any(|folder| source.path.starts_with(folder)) {
         return Vec::new();
     }
+    // A command that plays worlds for some minutes; no world sees its clock.
+    if source.path == "sim/src/soak.rs" {
+        return Vec::new();
+    }
     let words = ["sleep(", "Instant::now", "SystemTime::now"];
     banned(source, &source.code, &words, "time is an input here: take `now` as an argument")
 }

@@ -54,9 +54,12 @@ mod tests {
     fn the_first_ones_are_prompt_and_the_later_ones_a_second_apart() {
         let mut pace = Pace::default();
         let signed = eager(&mut pace, MS(0), MS(5_000));
-        assert_eq!(signed, [0, 20, 60, 140, 300, 620, 1_260, 2_260, 3_260, 4_260]);
-        let after = 4_260 + u64::try_from(SIGN_QUIET.as_millis()).unwrap();
-        assert_eq!(eager(&mut pace, MS(after), MS(after + 100)), [after, after + 20, after + 60]);
+        let ms = |wait: Duration| u64::try_from(wait.as_millis()).unwrap();
+        let (first, longest) = (ms(SIGN_WAIT_MIN), ms(SIGN_WAIT_MAX));
+        assert_eq!(signed[..7], [0, 1, 3, 7, 15, 31, 63].map(|waits| waits * first));
+        assert!(signed[6..].windows(2).all(|pair| pair[1] - pair[0] == longest), "{signed:?}");
+        let after = signed[signed.len() - 1] + ms(SIGN_QUIET);
+        assert_eq!(eager(&mut pace, MS(after), MS(after + 2 * first)), [after, after + first]);
     }
 
     #[test]
