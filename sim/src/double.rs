@@ -102,7 +102,7 @@ pub(crate) struct Pretender {
     inner: Traffic,
     acts_at: Option<Instant>,
     acts: u64,
-    hoard: Vec<Box<[u8; 100]>>,
+    hoard: Vec<Vec<u8>>,
 }
 
 impl Pretender {
@@ -119,7 +119,7 @@ impl Pretender {
                 Some(Duration::from_secs(3))
             }
             Double::Hoarding(_) => {
-                self.hoard.push(Box::new([7; 100]));
+                self.hoard.push(vec![7; 100]);
                 Some(Duration::from_secs(1))
             }
             _ => None,

@@ -35,6 +35,10 @@
 //! | [`walk`] | people who walk about with radios |
 //! | [`ledger`] | memory to the byte, an account for each node: [`host::Host::memory`] |
 //! | [`swift`] | for big worlds: quick seals, remembered signatures ([`Plan::swift`]) |
+//! | [`scenario`] | what is to happen in a world, drawn from a seed; [`fault`]: what goes wrong |
+//! | [`story`] | a scenario from its beginning to its end, with all checkers looking on |
+//! | [`check`] | what must hold in every world; a checker is a file |
+//! | [`double`] | nodes that break a promise on purpose |
 //! | [`scale`] | how meshes behave as they grow: docs/scale.md |
 //! | [`chance`] | the one seed, forked by purpose |
 //!

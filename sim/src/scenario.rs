@@ -5,7 +5,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use hedgerow_core::io::Lane;
-use hedgerow_core::limits::CLOCKS_APART_PPM;
 use hedgerow_core::time::Duration;
 use hedgerow_netem::{Burst, PPM, Shape};
 
@@ -146,7 +145,7 @@ impl Scenario {
         // One of three worlds has radios that hold few links, as real ones do.
         let few = SLOTS_FEW.0 + limits.index(SLOTS_FEW.1 - SLOTS_FEW.0 + 1);
         let slots = if limits.index(3) == 0 { few } else { nodes.max(2) };
-        let fast_ppm_max = [0, 100, u64::from(CLOCKS_APART_PPM)][limits.index(3)];
+        let fast_ppm_max = [0, 50, 100][limits.index(3)];
         let media = vec![Medium::lan(), Medium::radio(slots)];
         let pairs = topology.pairs(nodes, &mut chance.fork(101));
         let pairs = shapes(&pairs, &media, &mut chance.fork(102));
