@@ -9,9 +9,9 @@ use hedgerow_core::limits::RANGES_MAX;
 use hedgerow_core::wire::advert::BodyHash;
 use hedgerow_core::wire::control::{
     AdvertCopy, AdvertName, BodyChunk, BodyWant, Close, CloseCode, Control, Decoded, Keepalive,
-    Stamp, Want, decode,
+    Want, decode,
 };
-use hedgerow_core::wire::ranges::{Content, Part, Range, Ranges};
+use hedgerow_core::wire::ranges::{Content, Part, Range, Ranges, Stamp};
 
 use crate::input::{address, below, kind, number, owned, rest, value};
 

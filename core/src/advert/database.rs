@@ -17,8 +17,8 @@ use crate::limits::{ADJACENCY_LIFETIME, ADVERTS_PER_OWNER_MAX, CHANGED_MAX, FORG
 use crate::network::Network;
 use crate::time::{Duration, Instant};
 use crate::wire::advert::{Adjacency, AdvertKind, Profile, SignedAdvert};
-use crate::wire::control::{AdvertCopy, Stamp};
-use crate::wire::ranges::Range;
+use crate::wire::control::AdvertCopy;
+use crate::wire::ranges::{Range, Stamp};
 
 /// All adverts, by owner.
 pub struct Database {

@@ -20,7 +20,7 @@ use crate::limits::{
 use crate::local::Local;
 use crate::time::{Duration, Instant, earliest};
 use crate::wire::advert::{Adjacency, AdvertHead, AdvertKind, Edge, Profile, SignedAdvert};
-use crate::wire::control::Stamp;
+use crate::wire::ranges::Stamp;
 
 /// A change of cost alone is signed at most this often.
 const COST_INTERVAL: Duration = Duration::from_secs(10);

@@ -22,8 +22,8 @@ use crate::limits::{
     SYNC_IDLE_SHARE, SYNC_SHARE,
 };
 use crate::time::{Instant, earliest};
-use crate::wire::control::{AdvertName, Control, ENVELOPE_BYTES_MAX, Stamp, Want, encode_advert};
-use crate::wire::ranges::{Content, Range, Ranges};
+use crate::wire::control::{AdvertName, Control, ENVELOPE_BYTES_MAX, Want, encode_advert};
+use crate::wire::ranges::{Content, Range, Ranges, Stamp};
 
 /// What an answer may take at most, so that it fits a frame behind a keepalive.
 const ANSWER_BYTES_MAX: usize = CONTROL_BYTES_MAX - 64;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::advert::{AdvertKind, BodyHash};
 use super::ranges::Ranges;
-use crate::id::{Address, BootEpoch};
+use crate::id::Address;
 
 /// A message between two neighbours.
 ///
@@ -133,23 +133,6 @@ pub struct AdvertName {
     pub kind: AdvertKind,
     /// Which one of several of that kind.
     pub key: u64,
-}
-
-/// Which version of an advert somebody holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Stamp {
-    /// Whose advert.
-    pub owner: Address,
-    /// Its kind.
-    pub kind: AdvertKind,
-    /// Which one of several of that kind.
-    pub key: u64,
-    /// The owner's boot epoch.
-    pub epoch: BootEpoch,
-    /// The sequence in that epoch.
-    pub sequence: u64,
-    /// The first bytes of the advert's hash: settles a tie of epoch and sequence.
-    pub hash: u32,
 }
 
 /// A copy of a signed advert and its two unsigned ages (protocol 5.2).
@@ -316,7 +299,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::ranges::{Content, Part};
+    use crate::wire::ranges::{Content, Part, Stamp};
 
     fn samples() -> Vec<Control> {
         let stamp = Stamp {

@@ -4,9 +4,26 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::control::Stamp;
-use crate::id::Address;
+use super::advert::AdvertKind;
+use crate::id::{Address, BootEpoch};
 use crate::limits::RANGES_MAX;
+
+/// Which version of an advert somebody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Whose advert.
+    pub owner: Address,
+    /// Its kind.
+    pub kind: AdvertKind,
+    /// Which one of several of that kind.
+    pub key: u64,
+    /// The owner's boot epoch.
+    pub epoch: BootEpoch,
+    /// The sequence in that epoch.
+    pub sequence: u64,
+    /// The first bytes of the advert's hash: settles a tie of epoch and sequence.
+    pub hash: u32,
+}
 
 /// Addresses from `first` to `last`, both of them included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,7 +179,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::advert::AdvertKind;
 
     fn address(bytes: &[u8], filler: u8) -> Address {
         filled(bytes, filler).unwrap()

@@ -8,8 +8,8 @@ use hedgerow_core::advert::Refusal;
 use hedgerow_core::link::Violation;
 use hedgerow_core::presence::body_hash;
 use hedgerow_core::wire::advert::{AdvertKind, Cost, Edge, SignedAdvert};
-use hedgerow_core::wire::control::{BodyChunk, Control, Stamp, Want};
-use hedgerow_core::wire::ranges::{Content, Part, Ranges};
+use hedgerow_core::wire::control::{BodyChunk, Control, Want};
+use hedgerow_core::wire::ranges::{Content, Part, Ranges, Stamp};
 
 use crate::evil::{Evil, profile, sign};
 use crate::scene::{Scene, identity, wait_for};

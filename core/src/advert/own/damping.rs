@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(holds, [0, 1, 2, 4, 8, 16, 16, 16, 16, 16, 16]);
         assert_eq!((holds[1], holds[FLAP_BREAKS_MAX as usize - 1]), (FLAP_HOLD_MIN.as_secs(), 16));
         // Every half minute without a break takes one off.
-        assert_eq!(flap(&mut damping, MS(380_000 + 95_000)).as_secs(), 4);
+        assert_eq!(flap(&mut damping, MS(220_000 + 95_000)).as_secs(), 4);
         assert_eq!(flap(&mut damping, MS(1_000_000)).as_secs(), 0);
     }
 

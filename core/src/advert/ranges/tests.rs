@@ -55,7 +55,7 @@ fn the_fingerprint_is_that_of_the_document() {
 }
 
 #[test]
-fn little_is_listed_and_much_is_split_into_eight() {
+fn little_is_listed_and_much_is_split_into_so_many_parts_and_no_more() {
     let stamps: Vec<_> = (0..1_000).map(|n| stamp(n << 40, 0)).collect();
     let list = opening(&KEY, Range::ALL, stamps[..4].to_vec());
     assert_eq!(
@@ -67,7 +67,7 @@ fn little_is_listed_and_much_is_split_into_eight() {
         [Part { content: Content::Fingerprint(_), .. }]
     ));
     let ranges = answer(&KEY, Range::ALL, stamps.clone());
-    assert_eq!(ranges.parts.len(), 8);
+    assert_eq!(ranges.parts.len(), RANGE_PARTS);
     assert!(ranges.is_about_all());
     for (range, content) in ranges.iter() {
         let held = within(&stamps, range);

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use crate::id::Address;
 use crate::limits::{ADVERTS_PER_OWNER_MAX, ASK_AGAIN_AFTER, ASKED_AGAIN_PER_S, ASKED_MAX};
 use crate::time::Instant;
-use crate::wire::control::{AdvertName, ENVELOPE_BYTES_MAX, Stamp, Want};
+use crate::wire::control::{AdvertName, ENVELOPE_BYTES_MAX, Want};
+use crate::wire::ranges::Stamp;
 
 /// The most bytes of a name in a Want.
 const NAME_BYTES_MAX: usize = 11;

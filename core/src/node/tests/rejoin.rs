@@ -7,8 +7,8 @@ use crate::advert::{AdvertId, Offer};
 use crate::crypto::verifier::{Strict, Verifier};
 use crate::id::Address;
 use crate::wire::advert::{Adjacency, AdvertHead, AdvertKind, Cost, Edge, SignedAdvert};
-use crate::wire::control::{AdvertCopy, Stamp};
-use crate::wire::ranges::Range;
+use crate::wire::control::AdvertCopy;
+use crate::wire::ranges::{Range, Stamp};
 
 /// Peers elsewhere in the mesh.
 const PEERS: u64 = 1_000;
