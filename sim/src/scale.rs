@@ -81,6 +81,8 @@ pub struct Row {
     pub spf: Computing,
     /// The share of ways for which nodes have a loop-free alternate.
     pub alternates: f64,
+    /// The processor's time that measuring all this took.
+    pub took: Duration,
 }
 
 /// What a node's return cost on all its links, both ways.
@@ -167,6 +169,7 @@ pub fn row(
     seed: u64,
     tell: &(dyn Fn(&str) + Sync),
 ) -> Row {
+    let begin = spf::cpu_time();
     let name = format!("{} of {nodes}, {}", shape.name(), medium.profile.kind.name());
     let tell = |what: String| tell(&format!("{name}: {what}"));
     let mut mesh = Mesh::new(shape, nodes, medium, seed);
@@ -212,6 +215,7 @@ pub fn row(
         bytes_per_peer,
         spf: spf::cost(nodes, &mesh.edges),
         alternates,
+        took: spf::cpu_time().saturating_sub(begin),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the application asks of the Bus.
 
+use alloc::boxed::Box;
+
 use bytes::Bytes;
 
 use super::Bus;
@@ -110,7 +112,10 @@ impl Bus {
         {
             return None;
         }
-        if self.peers.get(&key).is_some_and(|p| p.session.as_ref().is_some_and(Session::is_closing))
+        if self
+            .peers
+            .get(&key)
+            .is_some_and(|p| p.session.as_deref().is_some_and(Session::is_closing))
         {
             self.drop_session(key);
         }
@@ -118,9 +123,10 @@ impl Bus {
         if peer.session.is_none() {
             let number = peer.session_number(&mut self.cx);
             peer.next_session = None;
-            peer.session = Some(Session::new(key, number, &self.cx, peer.path.as_ref()));
+            let session = Session::new(key, number, &self.cx, peer.path.as_ref());
+            peer.session = Some(Box::new(session));
         }
-        peer.session.as_mut().map(|session| (session, &mut self.cx))
+        peer.session.as_deref_mut().map(|session| (session, &mut self.cx))
     }
 
     /// Takes the next single message. A reliable one must then be accepted or rejected: until

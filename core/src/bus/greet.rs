@@ -1,5 +1,6 @@
 //! How two peers come to share keys: initiations, answers, proofs and hints (protocol 8.2).
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::BytesMut;
@@ -85,7 +86,7 @@ impl Bus {
             let static_key = peer.static_key.unwrap_or_else(|| key.noise_static());
             let parties = (&key, &static_key);
             let initiation = Initiation::new(now, &self.cx.local, parties, hello, entropy);
-            peer.initiation = Some(initiation);
+            peer.initiation = Some(Box::new(initiation));
             peer.hinted = false;
             peer.renew_after = now + RENEW_INTERVAL;
             self.indices.insert(index, key);
@@ -248,7 +249,7 @@ impl Bus {
             .filter(|s| s.number == answer.session && s.fits(&answer.hello) && !s.is_closing());
         // Its number is that of a session with somebody else by now.
         let is_spent = |s: &Session| s.number == answer.session && s.keys.is_some();
-        if renews.is_none() && peer.session.as_ref().is_some_and(is_spent) {
+        if renews.is_none() && peer.session.as_deref().is_some_and(is_spent) {
             self.cx.counters.packets_unknown_session += 1;
             return Verdict::GoesOn;
         }
@@ -311,7 +312,8 @@ impl Bus {
                     self.indices.remove(&index);
                 }
             }
-            peer.session = Some(Session::new(key, number, &self.cx, peer.path.as_ref()));
+            let session = Session::new(key, number, &self.cx, peer.path.as_ref());
+            peer.session = Some(Box::new(session));
         }
         if peer.next_session == Some(number) {
             peer.next_session = None;

@@ -1,5 +1,6 @@
 //! What the Bus knows of one peer: its path, its session, handshakes under way.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -28,13 +29,14 @@ pub(super) struct Answer {
     pub(super) expires: Instant,
 }
 
+/// Every peer of the mesh that can be reached has one: what few have stands elsewhere.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) key: PeerKey,
     pub(super) static_key: Option<[u8; 32]>,
     pub(super) path: Option<Path>,
-    pub(super) session: Option<Session>,
-    pub(super) initiation: Option<Initiation>,
+    pub(super) session: Option<Box<Session>>,
+    pub(super) initiation: Option<Box<Initiation>>,
     pub(super) answers: Vec<Answer>,
     /// The number of this node's next session with the peer, once one was told.
     pub(super) next_session: Option<u64>,
@@ -50,6 +52,8 @@ pub(super) struct Peer {
     pub(super) queued: [bool; 3],
     pub(super) deadline: Option<Instant>,
 }
+
+const _: () = assert!(core::mem::size_of::<Peer>() <= 384);
 
 impl Peer {
     pub(super) fn new(key: PeerKey) -> Self {

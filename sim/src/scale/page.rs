@@ -38,6 +38,7 @@ pub fn write(figures: &Figures) -> String {
     restart(&mut page, figures);
     others(&mut page, figures);
     aims(&mut page, figures);
+    took(&mut page, figures);
     page
 }
 
@@ -168,7 +169,9 @@ fn restart(page: &mut String, figures: &Figures) {
         "## All restart at once\n\n\
          {} nodes in random places with {IN_REACH} others in reach on average and {SLOTS} links \
          each, 20 KB/s and 30 ms one way: first from cold; then, when all is at rest, all processes \
-         end and start again in one moment, and have forgotten all but their keys and epochs.\n\n\
+         end and start again in one moment, and have forgotten all but their keys and epochs. A new neighbour may be \
+         sent half of what its link carries in 10 s at once: links are full in the first seconds of a \
+         start, when there is nothing else to carry; then adverts keep to a tenth.\n\n\
          | | from cold | all restart |\n|---|---:|---:|\n",
         restart.nodes,
     );
@@ -239,6 +242,19 @@ fn others(page: &mut String, figures: &Figures) {
 
 fn grid(figures: &Figures, nodes: usize) -> Option<&Row> {
     figures.lan.iter().find(|row| row.shape == Shape::Grid && row.nodes == nodes)
+}
+
+fn took(page: &mut String, figures: &Figures) {
+    page.push_str(
+        "\n## What measuring takes\n\n\
+         The processor's time for each world: what every node does with every advert, so that twice \
+         the nodes take four times as long.\n\n| nodes | line | grid | random |\n|---:|---:|---:|---:|\n",
+    );
+    for nodes in &figures.options.sizes {
+        let rows = figures.lan.iter().filter(|row| row.nodes == *nodes);
+        let times: Vec<String> = rows.map(|row| time(Some(row.took))).collect();
+        let _ = writeln!(page, "| {} | {} |", number(*nodes as f64), times.join(" | "));
+    }
 }
 
 /// An aim, what was measured, and whether that meets it.

@@ -105,7 +105,7 @@ fn signed(identity: &Identity, network: &Network, adjacency: &Adjacency) -> Sign
 }
 
 /// The time this thread has spent on a processor.
-fn cpu_time() -> Duration {
+pub(super) fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(
         time.tv_sec.try_into().unwrap_or_default(),
