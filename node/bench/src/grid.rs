@@ -104,7 +104,7 @@ impl Grid {
         let advert = SignedAdvert::sign(identity, &network(), head, &body).bytes;
         let copy = AdvertCopy { signed_age_s: 0, reachable_age_s: 0, advert };
         // Each in a second of its own: so many signatures are checked in one and no more.
-        self.now = self.now + Duration::from_secs(1);
+        self.now += Duration::from_secs(1);
         let offer = self.database.offer(self.now, identity.peer_key(), copy);
         assert!(matches!(offer, Offer::Taken(_)), "the benchmark is broken: {offer:?}");
     }
