@@ -177,9 +177,6 @@ async fn one_sided_claims_make_no_peers_no_edges_and_no_detours() {
     let honest = graph.remote_peers.iter().find(|peer| peer.peer_key == honest).unwrap();
     assert_eq!(honest.hops, Some(1));
     assert_eq!(honest.connections.len(), 1);
-    let counters = scene.victim.counters().await.unwrap();
-    println!("  {} adverts put off: 256 signatures a second", counters.adverts_deferred);
-    assert!(counters.adverts_deferred > 0);
     scene.finish().await;
 }
 
