@@ -239,8 +239,9 @@ impl Incoming {
     /// new limit if it is worth telling.
     pub(super) fn widen(&mut self, now: Instant, rtt: Duration, budget: &mut u64) -> Option<u64> {
         self.release(budget);
-        if let Some((prefix, length)) = self.head() {
-            let message_end = self.taken + prefix as u64 + length;
+        let head = self.head();
+        let message_end = head.map_or(0, |(prefix, length)| self.taken + prefix as u64 + length);
+        if message_end > 0 {
             let beyond = message_end.saturating_sub(self.taken + self.window);
             if beyond > 0 && self.granted < message_end && *budget >= beyond {
                 *budget -= beyond;
@@ -259,7 +260,8 @@ impl Incoming {
             self.window_told_at = Some(now);
         }
         let limit = (self.taken + self.window).max(self.granted);
-        (due || self.granted > self.limit)
+        // A message that ends beyond the credit cannot be read, so it would never be due.
+        (due || message_end > self.limit)
             .then_some(limit)
             .filter(|&limit| limit > self.limit)
             .inspect(|&limit| self.limit = limit)
@@ -365,6 +367,26 @@ mod tests {
         assert!(incoming.tail.capacity() < 10_000);
         let mut other = Incoming::new(1 << 20);
         assert_eq!(other.receive(0, Bytes::from_static(b"\xff\xff\x7f"), false), Err(Violation));
+    }
+
+    #[test]
+    fn a_message_behind_others_gets_the_credit_that_it_needs() {
+        // The first is read and leaves more than half the window; the second ends beyond it.
+        let mut incoming = Incoming::new(1 << 20);
+        let mut bytes = BytesMut::new();
+        for length in [100_000, 180_000] {
+            varint::put(&mut bytes, length);
+            bytes.resize(bytes.len() + length as usize, 0);
+        }
+        let rest = bytes.split_off(WINDOW_BYTES_MIN as usize);
+        incoming.receive(0, bytes.freeze(), false).unwrap();
+        let (now, rtt, mut budget) = (Instant::EPOCH, Duration::from_millis(50), 0);
+        assert_eq!(incoming.widen(now, rtt, &mut budget), None);
+        assert_eq!(incoming.next_message().map(|(_, message)| message.len()), Some(100_000));
+        assert_eq!(incoming.widen(now, rtt, &mut budget), Some(100_003 + WINDOW_BYTES_MIN));
+        assert_eq!(incoming.widen(now, rtt, &mut budget), None);
+        incoming.receive(WINDOW_BYTES_MIN, rest.freeze(), false).unwrap();
+        assert_eq!(incoming.next_message().map(|(_, message)| message.len()), Some(180_000));
     }
 
     #[test]
