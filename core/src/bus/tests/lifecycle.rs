@@ -116,6 +116,50 @@ fn a_restarted_peer_that_speaks_first_is_noticed() {
     assert_eq!(pair.closed(0, ids[0]), Some(StreamEnd::PeerRestarted));
 }
 
+/// With whom the session of each number is, as it is found on the way.
+type Numbers = BTreeMap<(usize, u64), (Instance, u64)>;
+
+fn watch_numbers(pair: &Pair, seen: &mut Numbers, context: u64) {
+    for end in 0..2 {
+        let session =
+            pair.ends[end].peers.get(&pair.keys[1 - end]).and_then(|p| p.session.as_ref());
+        let Some((session, remote)) = session.and_then(|s| Some((s, s.remote?))) else { continue };
+        let with = (remote.instance, remote.session);
+        let before = seen.insert((end, session.number), with);
+        assert!(before.is_none_or(|before| before == with), "seed {context}: {before:?}, {with:?}");
+    }
+}
+
+#[test]
+fn handshakes_that_cross_after_a_restart_use_no_number_twice() {
+    for seed in 0..60 {
+        let mut pair = Pair::new(100 + seed);
+        pair.opened(Reliability::Reliable);
+        pair.run(SECOND);
+        let restarted = (seed % 2) as usize;
+        pair.restart(restarted, 7);
+        pair.pipes(|pipe| (pipe.lost_percent, pipe.jitter) = (20, 600 * MS));
+        // The other end hears of the restart, and calls; so does who has something to say.
+        let (now, stale, fresh) = (pair.now, 1 - restarted, pair.keys[restarted]);
+        pair.ends[stale].handle_instance(now, fresh, Instance::from_bytes([7; 8]));
+        let wait = pair.random(700);
+        let mut numbers = Numbers::new();
+        for step in 0..3_000 {
+            if step == wait {
+                pair.send(restarted, "at once");
+            }
+            pair.run(2 * MS);
+            watch_numbers(&pair, &mut numbers, seed);
+        }
+        pair.pipes(|pipe| (pipe.lost_percent, pipe.jitter) = (0, Duration::ZERO));
+        pair.run(20 * SECOND);
+        watch_numbers(&pair, &mut numbers, seed);
+        let id = pair.send(1 - restarted, "after");
+        pair.run(2 * SECOND);
+        assert!(is_delivered(pair.outcome(1 - restarted, id)), "seed {seed}");
+    }
+}
+
 #[test]
 fn goodbye_fails_everything_with_its_reason() {
     let mut pair = Pair::new(5);
