@@ -37,6 +37,8 @@ pub struct Counters {
     pub bodies_refused: u64,
     /// Metadata bodies that came whole and were not what their owner signed.
     pub bodies_broken: u64,
+    /// Neighbours' questions for metadata that were not noted: too many were open.
+    pub bodies_busy: u64,
     /// Sightings refused because a table was full.
     pub sightings_refused: u64,
     /// Frames relayed for others.

@@ -114,6 +114,7 @@ impl Node {
             edges_left_out: u64::try_from(self.own.edges_left_out()).unwrap_or(u64::MAX),
             bodies_refused: self.bodies.refused(),
             bodies_broken: self.bodies.broken(),
+            bodies_busy: self.bodies.busy(),
             sightings_refused: self.dialer.refused(),
             bus: *self.bus.counters(),
             ..self.counters

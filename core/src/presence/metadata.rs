@@ -57,6 +57,8 @@ pub struct Bodies {
     untold: Vec<(PeerKey, usize)>,
     /// Bodies that came whole and were not what their hash says.
     broken: u64,
+    /// Questions of neighbours that were not noted, as too many are open.
+    busy: u64,
 }
 
 #[derive(Debug)]
@@ -195,6 +197,12 @@ impl Bodies {
         self.broken
     }
 
+    /// How many questions of neighbours were not noted, wholly or in part: too many were open.
+    #[must_use]
+    pub fn busy(&self) -> u64 {
+        self.busy
+    }
+
     /// The next question that is due.
     pub fn poll_fetch(&mut self, now: Instant) -> Option<Fetch> {
         let ((hash, _), fetching) =
@@ -247,8 +255,10 @@ impl Bodies {
         let Some(body) = self.held.get(&want.hash) else {
             if self.fetches.range(told_of(&want.hash)).next().is_some() {
                 let waiting = self.waiting.entry(want.hash).or_default();
-                if waiting.len() < WAITING_MAX {
+                if waiting.len() < WAITING_MAX || waiting.contains(&from) {
                     waiting.insert(from);
+                } else {
+                    self.busy += 1;
                 }
             }
             return false;
@@ -257,7 +267,11 @@ impl Bodies {
         let mut offset = want.offset;
         for _ in 0..want.pieces {
             let inside = usize::try_from(offset).is_ok_and(|offset| offset < body.len());
-            if !inside || serving.len() >= SERVE_MAX {
+            if !inside {
+                break;
+            }
+            if serving.len() >= SERVE_MAX {
+                self.busy += 1;
                 break;
             }
             serving.push((want.hash, offset));
@@ -490,5 +504,28 @@ mod tests {
         run(&mut owner, &mut other, key(2), MS(0));
         other.want(MS(1), key(1), None);
         assert_eq!(other.body(&body_hash(&body)), None);
+    }
+
+    #[test]
+    fn questions_beyond_what_is_noted_are_counted() {
+        let neighbour = |n: u8| PeerKey::from_checked([n; 32]);
+        let mut bodies = Bodies::default();
+        let own = Bytes::from(alloc::vec![7; 100 * METADATA_CHUNK_BYTES]);
+        bodies.set_own(own.clone());
+        let want = |pieces| BodyWant { hash: body_hash(&own), offset: 0, pieces };
+        assert!(bodies.on_want(neighbour(0), &want(SERVE_MAX as u8)));
+        assert_eq!(bodies.busy(), 0);
+        assert!(bodies.on_want(neighbour(0), &want(1)));
+        assert_eq!(bodies.busy(), 1);
+        // Of a body that is on its way.
+        let hash = [9; 32];
+        bodies.want(Instant::EPOCH, neighbour(255), Some((hash, 10)));
+        let want = BodyWant { hash, offset: 0, pieces: 1 };
+        for n in (0..WAITING_MAX as u8).chain([0]) {
+            assert!(!bodies.on_want(neighbour(n), &want));
+        }
+        assert_eq!(bodies.busy(), 1);
+        assert!(!bodies.on_want(neighbour(200), &want));
+        assert_eq!(bodies.busy(), 2);
     }
 }
