@@ -252,13 +252,29 @@ impl Bus {
             _ => self.handle_proof(key, &arrival, payload),
         };
         match verdict {
-            Verdict::GoesOn => self.refresh(now, key),
+            Verdict::GoesOn => {
+                self.refresh(now, key);
+                self.bound_unread(now);
+            }
             Verdict::Broken => {
                 self.cx.counters.protocol_errors += 1;
                 let reason = Some(CloseReason::ProtocolError);
                 self.end_session(now, key, reason, SessionEnd::ClosedByLocal);
             }
             Verdict::Ended(end) => self.end_session(now, key, None, end),
+        }
+    }
+
+    /// Ends the session that holds most in first windows, if all of them hold too much.
+    fn bound_unread(&mut self, now: Instant) {
+        if self.cx.unbudgeted <= self.cx.config.first_windows_bytes_max {
+            return;
+        }
+        let unread = |peer: &Peer| peer.session.as_ref().map_or(0, |session| session.unbudgeted);
+        let most = self.peers.iter().max_by_key(|(_, peer)| unread(peer)).map(|(key, _)| *key);
+        if let Some(key) = most {
+            self.cx.counters.sessions_over_memory += 1;
+            self.end_session(now, key, Some(CloseReason::Other), SessionEnd::ClosedByLocal);
         }
     }
 

@@ -34,6 +34,9 @@ pub struct BusConfig {
     pub inbox_bytes_max: usize,
     /// What all streams together may receive beyond their first windows, in bytes.
     pub receive_bytes_max: u64,
+    /// What first windows may hold unread, of all sessions together, in bytes. Beyond it the session
+    /// that holds most ends.
+    pub first_windows_bytes_max: u64,
     /// Streams of this node, to all peers.
     pub streams_max: usize,
     /// Streams of one peer.
@@ -56,6 +59,7 @@ impl Default for BusConfig {
             inbox_messages_max: 1_024,
             inbox_bytes_max: 4 * 1_024 * 1_024,
             receive_bytes_max: 128 * 1_024 * 1_024,
+            first_windows_bytes_max: 64 * 1_024 * 1_024,
             streams_max: 1_024,
             streams_per_peer_max: 256,
             sessions_max: crate::limits::PEERS_MAX,

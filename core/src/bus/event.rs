@@ -181,6 +181,7 @@ pub struct Counters {
     pub hints_over_rate: u64,
     pub replies_dropped: u64,
     pub sessions_refused: u64,
+    pub sessions_over_memory: u64,
     pub verdicts_dropped: u64,
     pub rekeys: u64,
     pub protocol_errors: u64,

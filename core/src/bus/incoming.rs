@@ -25,6 +25,7 @@ pub(super) struct Incoming {
     taken: u64,
     end: u64,
     ahead: BTreeMap<u64, Bytes>,
+    ahead_bytes: u64,
     received: Ranges,
     fin: Option<u64>,
     /// The credit the peer knows, or is about to.
@@ -35,6 +36,8 @@ pub(super) struct Incoming {
     granted: u64,
     /// Bytes taken from the node's budget for window and grant.
     pub(super) budgeted: u64,
+    /// Unread bytes beyond that, as they were counted last.
+    pub(super) counted: u64,
     messages_taken: u64,
     message_bytes_max: usize,
 }
@@ -52,6 +55,7 @@ impl Incoming {
             taken: 0,
             end: 0,
             ahead: BTreeMap::new(),
+            ahead_bytes: 0,
             received: Ranges::default(),
             fin: None,
             limit: WINDOW_BYTES_MIN,
@@ -59,9 +63,15 @@ impl Incoming {
             window_told_at: None,
             granted: 0,
             budgeted: 0,
+            counted: 0,
             messages_taken: 0,
             message_bytes_max,
         }
+    }
+
+    /// Unread bytes beyond what was taken from the node's budget: those of the first window.
+    pub(super) fn unbudgeted(&self) -> u64 {
+        (self.end - self.taken + self.ahead_bytes).saturating_sub(self.budgeted)
     }
 
     /// Takes a piece. Returns whether something new is in order.
@@ -121,6 +131,7 @@ impl Incoming {
             let from = usize::try_from(missing.start - range.start).map_err(|_| Violation)?;
             let to = usize::try_from(missing.end - range.start).map_err(|_| Violation)?;
             let piece = bytes.slice(from..to);
+            self.ahead_bytes += piece.len() as u64;
             self.ahead.insert(missing.start, unpinned(piece));
         }
         self.received.insert(range);
@@ -136,6 +147,7 @@ impl Incoming {
                 break;
             }
             let bytes = entry.remove();
+            self.ahead_bytes -= bytes.len() as u64;
             if stop > self.end {
                 let skip = usize::try_from(self.end - start).unwrap_or(usize::MAX);
                 self.append(bytes.slice(skip..));

@@ -92,6 +92,8 @@ pub(super) struct Session {
     waiting_since: Option<Instant>,
     /// A limit that a relay told, below the path's own.
     told_bytes_max: usize,
+    /// Unread bytes in first windows.
+    pub(super) unbudgeted: u64,
     /// Set when the application was refused and waits for `Writable`.
     blocked: bool,
     /// Set when an unreliable stream was refused and waits for `StreamWritable`.
@@ -125,6 +127,7 @@ impl Session {
             check_at: Instant::EPOCH,
             waiting_since: None,
             told_bytes_max: usize::MAX,
+            unbudgeted: 0,
             blocked: false,
             stream_blocked: false,
             closing: None,
@@ -391,7 +394,7 @@ impl Session {
     pub(super) fn fail(&mut self, cx: &mut Shared, end: SessionEnd) {
         self.end_pings(cx, PingFailure::SessionEnded(end));
         for (name, stream) in core::mem::take(&mut self.streams) {
-            cx.budget += stream.incoming.budgeted;
+            self.give_back(cx, &stream);
             for message in stream.outgoing.pending() {
                 let Some(id) = message.id else { continue };
                 if message.outcome == super::outgoing::Reported::Yes {
@@ -434,6 +437,22 @@ impl Session {
                 LaneState { recovery: core::mem::take(&mut lane.recovery), ..LaneState::default() };
             lane.recovery.take_all();
         }
+    }
+
+    /// A stream is over: what it held of the node's memory is free again.
+    fn give_back(&mut self, cx: &mut Shared, stream: &Stream) {
+        cx.budget += stream.incoming.budgeted;
+        cx.unbudgeted -= stream.incoming.counted;
+        self.unbudgeted -= stream.incoming.counted;
+    }
+
+    /// Counts what a stream holds unread in its first window.
+    fn count_unread(&mut self, cx: &mut Shared, name: Name) {
+        let Some(stream) = self.streams.get_mut(&name) else { return };
+        let unread = stream.incoming.unbudgeted();
+        let before = core::mem::replace(&mut stream.incoming.counted, unread);
+        cx.unbudgeted = cx.unbudgeted - before + unread;
+        self.unbudgeted = self.unbudgeted - before + unread;
     }
 
     fn smoothed_rtt(&self) -> Duration {

@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub(super) events: Events,
     /// Bytes free for receiving beyond first windows.
     pub(super) budget: u64,
+    /// Unread bytes in first windows, of all sessions.
+    pub(super) unbudgeted: u64,
     pub(super) streams: BTreeMap<StreamId, (PeerKey, Name)>,
     pub(super) inbox: Inbox,
     next_id: u64,
@@ -29,6 +31,7 @@ impl Shared {
         Self {
             local,
             budget: config.receive_bytes_max,
+            unbudgeted: 0,
             config,
             counters: Counters::default(),
             events: Events::default(),

@@ -249,6 +249,7 @@ impl Session {
         if stream.incoming.is_cut() {
             return Err(Violation);
         }
+        self.count_unread(cx, name);
         if fin {
             // The sender waits for the last word on this stream.
             let state = &mut self.lanes[at(name.0)];

@@ -292,7 +292,7 @@ impl Session {
             // The peer has never heard of it; to tell of its end, the session would wait for keys.
             self.lanes[at(name.0)].control.retain(|control| !control.is_of(name.1));
         }
-        cx.budget += stream.incoming.budgeted;
+        self.give_back(cx, &stream);
         cx.counters.unreliable_expired += self.lanes[at(name.0)].departures.forget(name.1);
         if let Some(id) = stream.id {
             cx.report_closed(id, reason);
@@ -312,6 +312,7 @@ impl Session {
         if stream.incoming.widen(now, rtt, &mut cx.budget).is_some() {
             self.queue_control(name.0, Control::Window(name.1));
         }
+        self.count_unread(cx, name);
     }
 
     pub(super) fn tell_readable(&mut self, cx: &mut Shared, name: Name) {

@@ -294,3 +294,45 @@ fn offers_that_nobody_hears_of_stop_at_the_events_that_wait() {
     assert_eq!(pair.says([open(4, 1, 1)]), Verdict::GoesOn);
     assert!(pair.run_until(SECOND, |pair| pair.offered(1).is_some()));
 }
+
+#[test]
+fn what_first_windows_hold_unread_is_bounded_in_total_and_the_largest_session_ends() {
+    let config = BusConfig { first_windows_bytes_max: 1 << 20, ..BusConfig::default() };
+    let mut pair = Pair::with(20, config);
+    let held = |pair: &Pair| pair.ends[1].cx.unbudgeted;
+    // A window's worth each, in messages that are never whole.
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        streams.push(pair.opened(Reliability::Reliable));
+        let id = streams[streams.len() - 1][0];
+        let message = Bytes::from(alloc::vec![1; 200_000]);
+        pair.ends[0].stream_send(pair.now, id, message).unwrap();
+        pair.run(3 * SECOND);
+        pair.events.iter_mut().for_each(Vec::clear);
+    }
+    assert!((800_000..810_000).contains(&held(&pair)), "{}", held(&pair));
+    // What is read, and what is over, holds nothing.
+    let [_, read] = streams[0];
+    assert_eq!(pair.read_stream(1, read).len(), 1);
+    assert!((600_000..610_000).contains(&held(&pair)), "{}", held(&pair));
+    let (now, [_, reset]) = (pair.now, streams[1]);
+    pair.ends[1].stream_reset(now, reset, 0).unwrap();
+    assert!((400_000..410_000).contains(&held(&pair)), "{}", held(&pair));
+    assert_eq!(pair.ends[1].counters().sessions_over_memory, 0);
+    for _ in 0..4 {
+        let [id, _] = pair.opened(Reliability::Reliable);
+        let message = Bytes::from(alloc::vec![1; 200_000]);
+        pair.ends[0].stream_send(pair.now, id, message).unwrap();
+        pair.events.iter_mut().for_each(Vec::clear);
+        pair.run_until(3 * SECOND, |pair| held(pair) == 0);
+        assert!(held(&pair) <= 1 << 20);
+        if held(&pair) == 0 {
+            break;
+        }
+    }
+    pair.run(3 * SECOND);
+    assert_eq!((held(&pair), pair.ends[1].counters().sessions_over_memory), (0, 1));
+    let down = |reason| BusEvent::SessionDown { peer: pair.keys[0], reason };
+    assert!(pair.events[1].contains(&down(SessionEnd::ClosedByLocal)));
+    assert_eq!(pair.ends[1].cx.budget, pair.config.receive_bytes_max);
+}
