@@ -10,8 +10,7 @@ use alloc::vec::Vec;
 use crate::crypto::hash::{Domain, Running};
 use crate::id::Address;
 use crate::limits::{RANGE_LISTED_MAX, RANGE_PARTS, RANGES_PENDING_MAX};
-use crate::wire::ranges::Stamp;
-use crate::wire::ranges::{Content, Part, Range, Ranges, bound_between};
+use crate::wire::ranges::{Content, Part, Range, Ranges, Stamp, bound_between};
 
 /// What keys the fingerprints on a link: its handshake hash, which nobody can choose adverts for.
 pub type RangeKey = [u8; 32];

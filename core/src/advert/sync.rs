@@ -410,8 +410,8 @@ impl Sync {
         if out.len() - start > ANSWER_BYTES_MAX {
             // More adverts at one address than a frame can list: both sides tell all of them.
             out.truncate(start);
-            Control::Want(Want { owner: range.first, which: Vec::new() }).encode(out);
-            self.on_want(database, &Want { owner: range.first, which: Vec::new() });
+            Control::Want(Want::all_of(range.first)).encode(out);
+            self.on_want(database, &Want::all_of(range.first));
         }
         if opens {
             self.opening = Opening::Done;
