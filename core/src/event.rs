@@ -101,7 +101,8 @@ pub enum Event {
     /// Two peers share an address: both are unroutable.
     AddressCollision(Vec<PeerKey>),
     /// So many events were lost because the host did not take them in time, but none of the Bus, no
-    /// end of a trace and no epoch. Look at the graph again.
+    /// end of a trace and no epoch. Among them is every change of the graph until now: look at it
+    /// again, at once. The changes that are told from here on come after what it says.
     Overflow(u64),
 }
 
