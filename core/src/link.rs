@@ -51,6 +51,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// One hop to one other node, from its first byte to its last.
 #[derive(Debug)]
 pub struct Link {
+    role: Role,
     phase: Phase,
     inbox: BytesMut,
     events: VecDeque<LinkEvent>,
@@ -148,6 +149,7 @@ impl Link {
         let deadline = now + LINK_HANDSHAKE_TIMEOUT;
         let greeting = Greeting::begin(now, deadline, role, local, ours, entropy);
         Self {
+            role,
             phase: Phase::Greeting(greeting.into()),
             inbox: BytesMut::new(),
             events: VecDeque::new(),
@@ -232,7 +234,7 @@ impl Link {
         }
         self.phase = Phase::Up(alloc::boxed::Box::new(Up {
             seals,
-            liveness: Liveness::new(now, rtt),
+            liveness: Liveness::new(now, self.role, rtt),
             control: VecDeque::new(),
             turns,
             buffers: Buffers::default(),

@@ -14,8 +14,9 @@ use crate::scenario::Scenario;
 use crate::world::World;
 
 /// How long everything that is under way may take to end: a message gives up after 30 s without
-/// progress, and a session after 30 s without an answer.
-const ENDING: Duration = Duration::from_secs(75);
+/// progress, and a session 30 s after it is asked whether it lives, which is every 60 s. A link's cost
+/// rises two and a half minutes after it came up, which may be a minute from now.
+const ENDING: Duration = Duration::from_secs(200);
 /// How long the last words take.
 const LAST_WORDS: Duration = Duration::from_secs(20);
 /// How long a mesh is watched that has nothing to say.

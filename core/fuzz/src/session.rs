@@ -173,10 +173,16 @@ impl Talk {
         // What is believed of sessions that are gone has an end.
         mesh.run(RECOVERY);
         self.attend();
-        // The ends may believe the numbers and keys of different sessions: the first message finds
-        // that out and may fail, with its reason, once the session is given up.
+        // The ends may believe the numbers and keys of different sessions, or that packets came
+        // which were never sent: the first message finds that out and may fail, with its reason,
+        // once the session is given up or closed over it.
         let first = self.last_message();
-        let lost = [FailReason::PeerLost, FailReason::PeerRestarted, FailReason::ClosedByRemote];
+        let lost = [
+            FailReason::PeerLost,
+            FailReason::PeerRestarted,
+            FailReason::ClosedByRemote,
+            FailReason::ClosedByLocal,
+        ];
         match first {
             Some(Outcome::Delivered { .. }) => {}
             Some(Outcome::Unknown(reason) | Outcome::NotDelivered(reason))

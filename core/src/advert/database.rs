@@ -439,6 +439,12 @@ impl Database {
         self.peers.get(peer)?.profile()
     }
 
+    /// The body of a peer's newest profile, as it travels.
+    #[must_use]
+    pub fn profile_bytes(&self, peer: &PeerKey) -> Option<&[u8]> {
+        self.peers.get(peer)?.profile_bytes()
+    }
+
     /// The Noise static key that a peer's newest profile binds to it beside the converted one.
     #[must_use]
     pub fn separate_key(&self, peer: &PeerKey) -> Option<[u8; 32]> {

@@ -122,8 +122,12 @@ impl Peer {
 
     /// The newest profile. It is read each time: kept, it would take as much as all else.
     pub(super) fn profile(&self) -> Option<Profile> {
-        let record = self.record((AdvertKind::Profile, 0))?;
-        SignedAdvert::body_of(&record.bytes).and_then(Profile::decode)
+        self.profile_bytes().and_then(Profile::decode)
+    }
+
+    /// The body of the newest profile.
+    pub(super) fn profile_bytes(&self) -> Option<&[u8]> {
+        SignedAdvert::body_of(&self.record((AdvertKind::Profile, 0))?.bytes)
     }
 
     /// Forgets the adverts that `goes` names.

@@ -1,9 +1,14 @@
 //! Whether the other end is there, and how far away (protocol 4.4).
 
+use crate::crypto::noise::Role;
 use crate::limits::{CLOCKS_APART_PPM, KEEPALIVE_INTERVAL, LINK_DEAD_AFTER};
 use crate::time::{Duration, Instant, earliest};
 use crate::wire::control::Keepalive;
 
+/// The end that was dialled waits so long instead, so that both do not ask at once.
+const KEEPALIVE_INTERVAL_DIALLED: Duration = Duration::from_millis(5_250);
+/// Who asked waits so long: it is the other end's turn.
+const KEEPALIVE_INTERVAL_ASKED: Duration = Duration::from_secs(6);
 /// Nothing heard for so long makes a link suspect.
 const SUSPECT_AFTER: Duration = Duration::from_millis(6_500);
 /// It is asked so long before whether it lives. Nobody is judged who was not asked and had that
@@ -15,8 +20,14 @@ const ASK_AFTER: Duration = Duration::from_secs(2);
 const UNANSWERED_AFTER: Duration = Duration::from_millis(3_500);
 
 /// Keepalives of one link. Only sealed frames count as signs of life.
+///
+/// The ends ask by turns, and an answer stands for the keepalive that would have been due. So one
+/// keepalive each way in five seconds measures the round trip at either end in ten, by its own
+/// clock alone.
 #[derive(Debug)]
 pub(super) struct Liveness {
+    /// From an answer of this end to its next question.
+    interval: Duration,
     heard_at: Instant,
     keepalive_at: Instant,
     /// A keepalive waits to be sent.
@@ -41,10 +52,15 @@ pub(super) struct Liveness {
 impl Liveness {
     /// A link that just came up; asks for an answer at once, so that both ends know the round
     /// trip of the link without the handshake's cryptography in it.
-    pub(super) fn new(now: Instant, rtt: Duration) -> Self {
+    pub(super) fn new(now: Instant, role: Role, rtt: Duration) -> Self {
+        let interval = match role {
+            Role::Initiator => KEEPALIVE_INTERVAL,
+            Role::Responder => KEEPALIVE_INTERVAL_DIALLED,
+        };
         Self {
+            interval,
             heard_at: now,
-            keepalive_at: now + KEEPALIVE_INTERVAL,
+            keepalive_at: now + interval,
             due: true,
             ask: true,
             asked: None,
@@ -113,7 +129,7 @@ impl Liveness {
         if !core::mem::take(&mut self.due) {
             return None;
         }
-        self.keepalive_at = now + KEEPALIVE_INTERVAL;
+        self.keepalive_at = now + if self.ask { KEEPALIVE_INTERVAL_ASKED } else { self.interval };
         self.sent += 1;
         let sequence = self.sequence();
         if let Some(slot) = self.sent_at.get_mut(usize::from(sequence % 8)) {
@@ -135,8 +151,8 @@ impl Liveness {
     /// whether the link has just become suspect.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
         if now >= self.keepalive_at {
-            self.due = true;
-            self.keepalive_at = now + KEEPALIVE_INTERVAL;
+            self.probe();
+            self.keepalive_at = now + KEEPALIVE_INTERVAL_ASKED;
         }
         if now >= self.ask_at() && self.asked.is_none() {
             self.asked = Some(now);
@@ -196,8 +212,8 @@ mod tests {
 
     #[test]
     fn the_round_trip_leaves_out_how_long_the_echo_was_held() {
-        let mut a = Liveness::new(MS(0), Duration::from_millis(500));
-        let mut b = Liveness::new(MS(0), Duration::ZERO);
+        let mut a = Liveness::new(MS(0), Role::Initiator, Duration::from_millis(500));
+        let mut b = Liveness::new(MS(0), Role::Initiator, Duration::ZERO);
         let ask = a.poll(MS(0)).unwrap();
         b.on_keepalive(MS(30), ask);
         let answer = b.poll(MS(42)).unwrap();
@@ -208,7 +224,7 @@ mod tests {
     #[test]
     fn a_long_hold_by_another_clock_does_not_measure_a_quick_link() {
         let measure = |rtt: Duration, held: Duration| {
-            let mut live = Liveness::new(MS(0), Duration::ZERO);
+            let mut live = Liveness::new(MS(0), Role::Initiator, Duration::ZERO);
             let echo = live.poll(MS(0)).unwrap().sequence;
             // The other end's clock is slow by as much as two clocks may differ.
             let shown = held - held / 1_000_000 * CLOCKS_APART_PPM;
@@ -226,11 +242,10 @@ mod tests {
 
     #[test]
     fn silence_makes_suspect_asks_once_and_then_kills() {
-        let mut live = Liveness::new(MS(0), Duration::ZERO);
+        let mut live = Liveness::new(MS(0), Role::Initiator, Duration::ZERO);
+        assert_eq!(live.next_timeout(), Some(MS(5_000)));
         live.poll(MS(0));
-        live.handle_timeout(MS(5_000));
-        live.poll(MS(5_000)).unwrap();
-        assert_eq!(live.next_timeout(), Some(MS(6_000)));
+        assert_eq!(live.next_timeout(), Some(MS(6_000)), "it has asked");
         assert!(!live.handle_timeout(MS(6_000)));
         let probe = live.poll(MS(6_000)).unwrap();
         assert_eq!(probe.flags & Keepalive::REPLY, Keepalive::REPLY);
@@ -245,7 +260,7 @@ mod tests {
 
     #[test]
     fn data_without_an_answer_makes_suspect_sooner_and_any_frame_clears_it() {
-        let mut live = Liveness::new(MS(0), Duration::ZERO);
+        let mut live = Liveness::new(MS(0), Role::Initiator, Duration::ZERO);
         live.poll(MS(0));
         for ms in [1_000, 1_500, 2_999] {
             live.on_data_sent(MS(ms));
@@ -257,13 +272,13 @@ mod tests {
         assert!(live.handle_timeout(MS(4_500)) && live.is_suspect());
         assert!(live.on_frame(MS(4_600)) && !live.is_suspect());
         assert!(!live.on_frame(MS(4_700)));
-        assert_eq!(live.next_timeout(), Some(MS(8_000)), "the next keepalive");
+        assert_eq!(live.next_timeout(), Some(MS(9_000)), "the next keepalive");
     }
 
     #[test]
     fn after_a_sleep_the_other_end_is_asked_before_it_is_judged() {
         for hours in [0, 5] {
-            let mut live = Liveness::new(MS(0), Duration::ZERO);
+            let mut live = Liveness::new(MS(0), Role::Initiator, Duration::ZERO);
             live.poll(MS(0));
             live.on_data_sent(MS(1_000));
             let woke = MS(9_000 + hours * 3_600_000);
@@ -277,40 +292,77 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_idle_link_sends_one_keepalive_in_five_seconds() {
-        let mut live = Liveness::new(MS(0), Duration::ZERO);
-        let mut sent = 0;
-        for ms in (0..60_000).step_by(100) {
-            live.on_frame(MS(ms));
-            live.handle_timeout(MS(ms));
-            sent += usize::from(live.poll(MS(ms)).is_some());
+    /// Two ends in an hour: what each sends, and how often each measures, over a way of `delay`.
+    fn hour(delay: Duration, lost: impl Fn(usize) -> bool) -> [(usize, usize); 2] {
+        let roles = [Role::Initiator, Role::Responder];
+        let mut ends = roles.map(|role| Liveness::new(MS(0), role, Duration::ZERO));
+        let mut flight: Vec<(Instant, usize, Keepalive)> = Vec::new();
+        let mut counts = [(0, 0); 2];
+        let (mut now, mut sent) = (MS(0), 0);
+        while now < MS(3_600_000) {
+            for (from, end) in ends.iter_mut().enumerate() {
+                let Some(keepalive) = end.poll(now) else { continue };
+                counts[from].0 += 1;
+                sent += 1;
+                if !lost(sent) {
+                    flight.push((now + delay, 1 - from, keepalive));
+                }
+            }
+            let timeouts = ends.iter().filter_map(Liveness::next_timeout);
+            now = timeouts.chain(flight.iter().map(|(at, ..)| *at)).min().unwrap();
+            for (_, to, keepalive) in flight.extract_if(.., |(at, ..)| *at <= now) {
+                ends[to].on_frame(now);
+                counts[to].1 += usize::from(ends[to].on_keepalive(now, keepalive).is_some());
+            }
+            for end in &mut ends {
+                end.handle_timeout(now);
+            }
         }
-        assert_eq!(sent, 12);
+        counts
+    }
+
+    #[test]
+    fn one_keepalive_each_way_in_five_seconds_measures_at_both_ends() {
+        for delay in [300, 30_000, 90_000].map(Duration::from_micros) {
+            for (sent, measured) in hour(delay, |_| false) {
+                assert!((680..=722).contains(&sent), "{delay:?}: {sent} sent");
+                assert!(measured >= 330, "{delay:?}: {measured} measured");
+            }
+        }
+    }
+
+    #[test]
+    fn keepalives_that_are_lost_at_most_double_them_and_turns_go_on() {
+        for every in [2, 3, 5, 7] {
+            for (sent, measured) in hour(Duration::from_millis(30), |number| number % every == 0) {
+                assert!(sent <= 1_440, "each {every}th lost: {sent} sent");
+                assert!(measured >= 100, "each {every}th lost: {measured} measured");
+            }
+        }
     }
 
     #[test]
     fn a_stale_or_forged_echo_does_not_move_the_round_trip() {
-        let mut live = Liveness::new(MS(0), Duration::from_millis(7));
+        let mut live = Liveness::new(MS(0), Role::Initiator, Duration::from_millis(7));
         live.poll(MS(0));
         for echo in [0, 2, 250, 255] {
             let forged = Keepalive { sequence: 1, flags: Keepalive::ECHO, echo, held_us: 0 };
             assert_eq!(live.on_keepalive(MS(3_000), forged), None, "{echo} was never sent");
         }
-        for second in 0..20 {
-            live.handle_timeout(MS(second * 5_000));
-            live.poll(MS(second * 5_000));
+        for number in 0..20 {
+            live.handle_timeout(MS(number * 6_000));
+            live.poll(MS(number * 6_000));
         }
         let echo = Keepalive { sequence: 1, flags: Keepalive::ECHO, echo: 3, held_us: 0 };
-        live.on_keepalive(MS(100_000), echo);
+        live.on_keepalive(MS(120_000), echo);
         assert_eq!(live.rtt(), Duration::from_millis(7));
     }
 
-    /// A keepalive each five seconds for an hour, answered after `rtt_ms` of it.
+    /// A keepalive each six seconds for an hour, answered after `rtt_ms` of it.
     fn rtts(rtt_ms: impl Fn(u64) -> u64) -> Vec<u64> {
-        let mut live = Liveness::new(MS(0), Duration::ZERO);
+        let mut live = Liveness::new(MS(0), Role::Initiator, Duration::ZERO);
         let rtt = |at: u64| {
-            let now = MS(at * 5_000);
+            let now = MS(at * 6_000);
             live.handle_timeout(now);
             let sent = live.poll(now).expect("a keepalive is due");
             let echo = sent.sequence;
@@ -318,7 +370,7 @@ mod tests {
             live.on_keepalive(now + Duration::from_millis(rtt_ms(at)), answer);
             u64::try_from(live.rtt().as_millis()).unwrap()
         };
-        (0..720).map(rtt).collect()
+        (0..600).map(rtt).collect()
     }
 
     #[test]
@@ -332,6 +384,6 @@ mod tests {
     #[test]
     fn a_keepalive_that_slept_with_its_node_measures_nothing() {
         let rtts = rtts(|at| if at == 100 { 3_600_000 } else { 100 });
-        assert_eq!(rtts, [100; 720]);
+        assert_eq!(rtts, [100; 600]);
     }
 }

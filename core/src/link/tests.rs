@@ -352,21 +352,30 @@ fn frames_are_as_large_as_both_ends_take_and_never_below_what_every_node_carries
 }
 
 #[test]
-fn a_link_with_nothing_to_say_says_so_once_an_interval() {
+fn the_ends_of_a_link_with_nothing_to_say_ask_by_turns() {
     let mut pair = Pair::up();
-    for _ in 0..3 {
-        let at = pair.now + KEEPALIVE_INTERVAL;
+    // Those that were dialled wait a little longer.
+    let dialled = KEEPALIVE_INTERVAL + Duration::from_millis(250);
+    for (asks, after) in [(0, KEEPALIVE_INTERVAL), (1, dialled), (0, KEEPALIVE_INTERVAL)] {
+        let at = pair.now + after;
         for (now, says) in [(at - Duration::from_millis(1), false), (at, true)] {
             pair.now = now;
             for end in [&mut pair.a, &mut pair.b] {
                 end.link.handle_timeout(now);
             }
             let said = [pair.a.give(now), pair.b.give(now)];
-            assert!(said.iter().all(|bytes| bytes.is_some() == says));
-            let [to_b, to_a] = said.map(Option::unwrap_or_default);
-            assert!(to_a.len() <= 29 && to_b.len() <= 29);
-            pair.a.take(now, &to_a);
-            pair.b.take(now, &to_b);
+            assert_eq!(said[asks].is_some(), says);
+            assert_eq!(said[1 - asks], None, "it is not its turn");
+            let Some(question) = &said[asks] else { continue };
+            let (one, other) = match asks {
+                0 => (&mut pair.a, &mut pair.b),
+                _ => (&mut pair.b, &mut pair.a),
+            };
+            other.take(now, question);
+            let answer = other.give(now).expect("it was asked");
+            assert!(question.len() <= 29 && answer.len() <= 29);
+            one.take(now, &answer);
+            assert_eq!(one.give(now), None, "an answer asks nothing");
         }
     }
 }

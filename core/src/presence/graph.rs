@@ -1,5 +1,6 @@
 //! The graph as this node sees it.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -132,9 +133,10 @@ struct Member {
 }
 
 /// What a `PeerUpdated` is about.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Debug, PartialEq, Eq, Default)]
 struct Shown {
-    profile: Option<Profile>,
+    /// As it travels: read, it would take four times the memory.
+    profile: Option<Box<[u8]>>,
     metadata: bool,
     route: Option<Route>,
 }
@@ -192,7 +194,8 @@ impl Presence {
         let metadata = profile.as_ref().is_some_and(|profile| {
             matches!(has_metadata(profile, input.bodies), Metadata::Body(_))
         });
-        let shown = Shown { profile, metadata, route: Some(route) };
+        let profile = input.database.profile_bytes(peer).filter(|_| profile.is_some());
+        let shown = Shown { profile: profile.map(Box::from), metadata, route: Some(route) };
         let Some(member) = self.members.get_mut(peer) else {
             let member = Member { leaves_at: None, last_seen: now, shown };
             self.members.insert(*peer, member);
@@ -247,6 +250,7 @@ impl Presence {
             down.extend(before.iter().filter(|edge| !within(&edges, edge)).cloned());
             up.extend(edges.iter().filter(|edge| !within(&before, edge)).cloned());
             if !edges.is_empty() {
+                edges.shrink_to_fit();
                 self.edges.insert(*peer, edges);
             }
         }

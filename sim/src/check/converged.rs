@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use hedgerow_core::id::PeerKey;
+use hedgerow_core::id::{LinkId, PeerKey};
 use hedgerow_core::limits::{FLAP_BREAKS_MAX, FLAP_HOLD_MIN};
 use hedgerow_core::presence::{ConnectionView, Graph};
 use hedgerow_core::time::{Duration, Instant};
+use hedgerow_core::wire::advert::Cost;
 
 use super::{Breach, Checker, Phase, View, breach};
 use crate::air::Pair;
@@ -31,7 +32,12 @@ pub struct Converged {
     took: Option<Duration>,
     looked: u64,
     truth: Truth,
-    /// When links or nodes last came or went.
+    /// Links made so far, those among them that one end turned away at once: the other end had
+    /// them for a moment, and sees its peer for the grace.
+    links_made: u64,
+    /// What the links of each node cost.
+    costs: Vec<(usize, LinkId, Cost)>,
+    /// When links or nodes last came or went, or a cost changed.
     changed_at: Instant,
     /// How long somebody was wrong or ignorant after a change.
     wrong: Duration,
@@ -176,8 +182,15 @@ fn lost_on_the_way(view: &View<'_>, from: usize, to: usize) -> Option<String> {
 impl Converged {
     fn follow(&mut self, view: &View<'_>) -> Result<(), Breach> {
         let (now, truth) = (view.now(), view.world.truth());
-        if self.truth != truth {
-            (self.truth, self.changed_at) = (truth, now);
+        let made = view.world.hosts().iter().map(|host| host.links_and_dials_made().0).sum();
+        let hosts = truth.on.iter().map(|node| (*node, view.world.host(*node)));
+        let costs: Vec<_> = hosts
+            .filter_map(|(node, host)| Some((node, host.node()?.links(host.clock(now)))))
+            .flat_map(|(node, links)| links.map(move |link| (node, link.link, link.cost)))
+            .collect();
+        if self.truth != truth || self.links_made != made || self.costs != costs {
+            (self.truth, self.links_made, self.changed_at) = (truth, made, now);
+            self.costs = costs;
         }
         let Some(difference) = difference(view) else { return Ok(()) };
         let lasted = now.since(self.changed_at);
@@ -186,10 +199,14 @@ impl Converged {
             Difference::Missing(_) => (&mut self.ignorant, NEWS_WITHIN + HELD_MAX),
         };
         *longest = lasted.max(*longest);
-        if lasted <= most && view.phase != Phase::Idle {
+        // At rest nothing changes, but for one who asks where all slots are taken.
+        let is_recent = view.phase != Phase::Idle || lasted < view.phase_time();
+        if lasted <= most && is_recent {
             return Ok(());
         }
-        breach!("came together, and {lasted:?} after the last link came or went: {difference}")
+        breach!(
+            "came together, and {lasted:?} after a link last came, went or changed: {difference}"
+        )
     }
 }
 

@@ -113,15 +113,13 @@ impl Checker for Streams {
         }
     }
 
-    /// Every stream of a node that still runs has ended: its opener finished it or gave up. One that
-    /// the other end gave up for want of a way stays, as long as nobody sends: a session that has
-    /// nothing to say is silent, and does not hear that it is alone.
+    /// Every stream of a node that still runs has ended: its opener finished it or gave up, or the
+    /// session found that the other end had.
     fn on_end(&mut self, view: &View<'_>) -> Result<(), Breach> {
         for ((by, id), name) in &self.ids {
             let stream = &self.streams[name];
             let side = usize::from(*by != name.opener);
-            let is_alone = stream.ends[1 - side] == Some(StreamEnd::PeerLost);
-            if view.runs(*by) && stream.ends[side].is_none() && !is_alone {
+            if view.runs(*by) && stream.ends[side].is_none() {
                 let (taken, sent) = (stream.taken, stream.sent.len());
                 let id = id.0;
                 return breach!(
