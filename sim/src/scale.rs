@@ -1,6 +1,7 @@
 //! How the mesh behaves as it grows: the figures of docs/scale.md.
 
 pub mod alternates;
+mod jobs;
 pub mod mesh;
 mod page;
 pub mod repair;
@@ -8,7 +9,6 @@ pub mod restart;
 pub mod spf;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hedgerow_core::time::Duration;
 
@@ -18,6 +18,7 @@ pub use page::write as page;
 use crate::chance::Chance;
 use crate::medium::Medium;
 use crate::tally::Sent;
+use jobs::{Job, Jobs};
 use repair::{Affected, Repair};
 use restart::Restart;
 use spf::Computing;
@@ -35,8 +36,9 @@ const SETTLE: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(60);
 /// How long halves of a mesh, or one node, are apart.
 const APART: Duration = Duration::from_secs(10);
-/// How long nodes change places.
+/// How long nodes change places at most, and how many do at least unless that is over.
 const CHURN: Duration = Duration::from_secs(30);
+const CHURN_MOVES: f64 = 160.0;
 /// Of all nodes, this part changes places each second.
 const CHURN_PART: f64 = 0.01;
 /// Links that are lost, one after the other.
@@ -124,6 +126,10 @@ pub struct Figures {
     pub options: Options,
     /// Links like a local network's: by shape, then size.
     pub lan: Vec<Row>,
+    /// Meshes for which there is too little memory, and about how many bytes they take.
+    pub left_out: Vec<(Shape, usize, u64)>,
+    /// How many there were.
+    pub memory_bytes: u64,
     /// A grid over links like Bluetooth's.
     pub radio: Row,
     /// All restart at once.
@@ -132,33 +138,45 @@ pub struct Figures {
 
 /// Measures all shapes and sizes, two worlds at a time. `tell` is given a line for each step.
 pub fn measure(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Figures {
-    let mut jobs: Vec<(Shape, usize, bool)> = Vec::new();
-    for shape in Shape::ALL {
-        jobs.extend(options.sizes.iter().map(|nodes| (shape, *nodes, false)));
+    let meshes = Shape::ALL
+        .iter()
+        .flat_map(|shape| options.sizes.iter().map(|nodes| (*shape, *nodes, false)));
+    let all: Vec<Job> = meshes
+        .chain([(Shape::Grid, options.radio_nodes, true)])
+        .map(|(shape, nodes, is_radio)| Job { shape, nodes, is_radio })
+        .collect();
+    let memory_bytes = jobs::memory_bytes();
+    let (jobs, too_big) = Jobs::new(all, memory_bytes);
+    for job in &too_big {
+        let (name, nodes, gigabytes) = (job.shape.name(), job.nodes, job.bytes() / 1_000_000_000);
+        tell(&format!("{name} of {nodes}: left out, it takes about {gigabytes} GB of memory"));
     }
-    jobs.push((Shape::Grid, options.radio_nodes, true));
-    // The biggest first, so that the last ones to end are short.
-    let mut order: Vec<usize> = (0..jobs.len()).collect();
-    order.sort_by_key(|job| (std::cmp::Reverse(jobs[*job].1), *job));
-    let (next, rows) = (AtomicUsize::new(0), Mutex::new(vec![None; jobs.len()]));
     let restart = restart::measure(options.restart_nodes, options.seed);
     tell(&format!("restart {restart:?}"));
+    let rows = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while let Some(job) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (shape, nodes, is_radio) = jobs[*job];
-                    let medium = if is_radio { Medium::radio(8) } else { Medium::lan() };
-                    let row = row(shape, nodes, medium, options.seed, tell);
-                    rows.lock().expect("no thread panics with the rows")[*job] = Some(row);
+                while let Some(job) = jobs.next() {
+                    let medium = if job.is_radio { Medium::radio(8) } else { Medium::lan() };
+                    let row = row(job.shape, job.nodes, medium, options.seed, tell);
+                    jobs.done(&job);
+                    rows.lock().expect("no thread panics with the rows").push((job, row));
                 }
             });
         }
     });
     let rows = rows.into_inner().expect("no thread panicked");
-    let mut lan: Vec<Row> = rows.into_iter().flatten().collect();
-    let radio = lan.pop().expect("the last job is the radio's");
-    Figures { options: options.clone(), lan, radio, restart }
+    let (radio, mut lan): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(job, _)| job.is_radio);
+    lan.sort_by_key(|(job, _)| (job.shape, job.nodes));
+    Figures {
+        options: options.clone(),
+        lan: lan.into_iter().map(|(_, row)| row).collect(),
+        left_out: too_big.iter().map(|job| (job.shape, job.nodes, job.bytes())).collect(),
+        memory_bytes,
+        radio: radio.into_iter().next().expect("the radio's mesh is never left out").1,
+        restart,
+    }
 }
 
 /// Measures one mesh.
@@ -206,7 +224,7 @@ pub fn row(
         idle_sent,
         idle_time: IDLE,
         churn_sent,
-        churn_time: CHURN,
+        churn_time: churn_time(nodes),
         repair_with: repair.with_alternate,
         repair_without: repair.without,
         repair_graphs: repair.graphs,
@@ -281,13 +299,17 @@ fn heal(mesh: &mut Mesh) -> Option<Duration> {
     heal
 }
 
+fn churn_time(nodes: usize) -> Duration {
+    CHURN.min(Duration::from_secs_f64(CHURN_MOVES / (nodes as f64 * CHURN_PART)))
+}
+
 /// Has nodes change places; what all nodes send meanwhile.
 fn churn(mesh: &mut Mesh, seed: u64) -> Sent {
     let mut chance = Chance::new(seed).fork(102);
     // Two move at each change.
     let pause = Duration::from_secs_f64(2.0 / (mesh.nodes() as f64 * CHURN_PART));
     let before = mesh.sent();
-    let end = mesh.world.now() + CHURN;
+    let end = mesh.world.now() + churn_time(mesh.nodes());
     let mut next = mesh.world.now();
     while next < end {
         let (a, b) = (chance.index(mesh.nodes()), chance.index(mesh.nodes()));

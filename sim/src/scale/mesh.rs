@@ -17,7 +17,7 @@ pub const RANDOM_DEGREE: f64 = 6.0;
 const QUIET: Duration = Duration::from_secs(20);
 
 /// The shape of a mesh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shape {
     /// One after the other.
     Line,

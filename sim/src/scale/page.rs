@@ -28,6 +28,7 @@ pub fn write(figures: &Figures) -> String {
         if !rows.is_empty() {
             table(&mut page, &format!("## {}", title(shape)), &rows);
         }
+        left_out(&mut page, figures, shape);
     }
     table(
         &mut page,
@@ -40,6 +41,20 @@ pub fn write(figures: &Figures) -> String {
     aims(&mut page, figures);
     took(&mut page, figures);
     page
+}
+
+fn left_out(page: &mut String, figures: &Figures, shape: Shape) {
+    let gigabytes = |bytes: u64| bytes / 1_000_000_000;
+    let of_shape = figures.left_out.iter().filter(|(other, ..)| *other == shape);
+    for (_, nodes, needed) in of_shape {
+        let _ = writeln!(
+            page,
+            "{} nodes take about {} GB of memory in one process; there were {}.\n",
+            number(*nodes as f64),
+            gigabytes(*needed),
+            gigabytes(figures.memory_bytes),
+        );
+    }
 }
 
 fn title(shape: Shape) -> String {
@@ -70,7 +85,7 @@ fn head(page: &mut String, figures: &Figures) {
          | idle | control bytes a second and node while nothing happens, over {} s |\n\
          | idle, direction | the same for each direction of a link |\n\
          | churn | control bytes a second and node while 1 % of the nodes change places each second: \
-         both of a pair lose all their links, and are among others at once; over {} s |\n\
+         both of a pair lose all their links, and are among others at once; over {} s, or until 160 nodes have moved |\n\
          | dead link | {LOSSES} links are lost one after the other, both ends are told at once: the \
          longest time until frames of a sample of pairs arrive on another way; first where the \
          link's end has a loop-free alternate, then where it has none |\n\
