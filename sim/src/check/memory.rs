@@ -26,6 +26,8 @@ pub struct Memory {
     looked_at: u64,
     /// Bytes and links of each node once it had settled.
     settled: Option<Vec<(i64, usize)>>,
+    /// Frames but keepalives that all had sent then: news, as of a link in doubt, unsettles them.
+    news: u64,
     most: i64,
     growth: i64,
 }
@@ -59,6 +61,11 @@ impl Checker for Memory {
         if at_rest && view.phase_time() >= SETTLED_AFTER {
             let now: Vec<_> =
                 hosts.iter().map(|host| (host.memory(), host.links().count())).collect();
+            let sent = hosts.iter().map(|host| host.sent());
+            let news = sent.map(|sent| sent.control.frames + sent.handshake.frames).sum();
+            if core::mem::replace(&mut self.news, news) != news {
+                self.settled = None;
+            }
             let settled = self.settled.get_or_insert_with(|| now.clone());
             for (node, ((bytes, links), (before, links_before))) in
                 now.iter().zip(settled).enumerate()

@@ -114,12 +114,14 @@ impl Checker for Streams {
     }
 
     /// Every stream of a node that still runs has ended: its opener finished it or gave up, or the
-    /// session found that the other end had.
+    /// session found that the other end had. Who only receives waits for one who is out of reach.
     fn on_end(&mut self, view: &View<'_>) -> Result<(), Breach> {
+        let truth = view.world.truth();
         for ((by, id), name) in &self.ids {
             let stream = &self.streams[name];
             let side = usize::from(*by != name.opener);
-            if view.runs(*by) && stream.ends[side].is_none() {
+            let waits = *by != name.opener && !truth.island_of(by.node).contains(&name.opener.node);
+            if view.runs(*by) && stream.ends[side].is_none() && !waits {
                 let (taken, sent) = (stream.taken, stream.sent.len());
                 let id = id.0;
                 return breach!(
