@@ -27,6 +27,8 @@ pub(super) struct Streams {
     /// Those that are filled, by flow.
     opened: BTreeMap<usize, Opened>,
     readable: BTreeSet<StreamId>,
+    /// Offered, and gone when it was answered: the same events must tell of its end.
+    unanswered: BTreeMap<StreamId, StreamName>,
 }
 
 fn encode(name: StreamName) -> Bytes {
@@ -43,7 +45,13 @@ fn decode(args: &[u8]) -> Option<StreamName> {
 
 impl Streams {
     pub(super) fn new(who: Who) -> Self {
-        Self { who, made: 0, opened: BTreeMap::new(), readable: BTreeSet::new() }
+        Self {
+            who,
+            made: 0,
+            opened: BTreeMap::new(),
+            readable: BTreeSet::new(),
+            unanswered: BTreeMap::new(),
+        }
     }
 
     pub(super) fn has_work(&self) -> bool {
@@ -129,8 +137,7 @@ impl Streams {
                     return note(Affair::Wrong { by, what: format!("a stream with {args:?}") });
                 };
                 note(Affair::StreamBegan { by, id, name });
-                // Where its end is told as well, as to a host that slept, there is nothing to answer.
-                let _ = node.with_bus(now, |bus, _| {
+                let answered = node.with_bus(now, |bus, _| {
                     // Now and then nobody wants one.
                     if name.number % 7 == 0 {
                         bus.reject_stream(now, id, RejectReason::NoListener)
@@ -138,6 +145,9 @@ impl Streams {
                         bus.accept_stream(now, id, Bytes::new())
                     }
                 });
+                if answered.is_err() {
+                    self.unanswered.insert(id, name);
+                }
             }
             BusEvent::StreamReadable { id } => drop(self.readable.insert(id)),
             BusEvent::StreamAcked { id, sequence } => {
@@ -150,6 +160,7 @@ impl Streams {
             }
             BusEvent::StreamClosed { id, reason: end } => {
                 note(Affair::StreamClosed { by, id, end });
+                self.unanswered.remove(&id);
                 self.readable.remove(&id);
                 self.opened.retain(|_, opened| opened.id != id);
             }
@@ -166,6 +177,10 @@ impl Streams {
         at_most: usize,
     ) -> bool {
         let by = self.who;
+        for (_, name) in core::mem::take(&mut self.unanswered) {
+            let what = format!("{name:?}, which is not there");
+            desk.borrow_mut().note(Affair::Wrong { by, what });
+        }
         for taken in 0..at_most {
             let Some(&id) = self.readable.first() else { return taken > 0 };
             let Some(data) = node.with_bus(now, |bus, _| bus.stream_next(now, id)) else {

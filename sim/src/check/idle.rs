@@ -17,6 +17,9 @@ const KNOCK_BYTES: u64 = 512;
 /// 10 s at most.
 const UNREST: Duration = Duration::from_secs(20);
 
+/// So often at most links come into doubt without a reason to look for.
+const DOUBTS_MAX: u32 = 2;
+
 /// What every node had sent when the mesh fell idle.
 #[derive(Debug, Default)]
 pub struct Idle {
@@ -26,6 +29,8 @@ pub struct Idle {
     bytes: u64,
     /// A link was in doubt: it is dialled beside, and its cost is told. Rest begins anew then.
     restless_until: Instant,
+    /// How often that was so: bursts are rare.
+    doubts: u32,
 }
 
 /// Whether a node has a link on which nothing was heard for a while, as when losses come in bursts.
@@ -70,7 +75,8 @@ impl Checker for Idle {
             let is_other = |pair: &&Pair| island.contains(&pair.low) != island.contains(&pair.high);
             let apart = view.world.air().pairs_of(node).iter().filter(is_other).count() as u64;
             if others > apart * knocks * KNOCK_BYTES || sent.keepalive.bytes > allowed {
-                if hosts.iter().any(|host| is_in_doubt(view, host)) {
+                if self.doubts < DOUBTS_MAX && hosts.iter().any(|host| is_in_doubt(view, host)) {
+                    self.doubts += 1;
                     self.restless_until = view.now() + UNREST;
                     return Ok(());
                 }
