@@ -19,7 +19,11 @@ pub const ACCOUNTS_MAX: usize = 1 << 16;
 /// The least header: keeps blocks aligned as the system's allocator aligns them.
 const HEADER_BYTES: usize = 16;
 
-static BALANCES: [AtomicI64; ACCOUNTS_MAX] = [const { AtomicI64::new(0) }; ACCOUNTS_MAX];
+/// One account's bytes, on a cache line of its own: worlds run side by side.
+#[repr(align(64))]
+struct Balance(AtomicI64);
+
+static BALANCES: [Balance; ACCOUNTS_MAX] = [const { Balance(AtomicI64::new(0)) }; ACCOUNTS_MAX];
 static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { next: 1, closed: Vec::new() });
 
 thread_local! {
@@ -40,12 +44,20 @@ static LEDGER: Ledger = Ledger;
 
 fn balance(account: u32) -> &'static AtomicI64 {
     // A number comes from `Account` and is below the length.
-    &BALANCES[account as usize]
+    &BALANCES[account as usize].0
 }
 
-fn add(account: u32, bytes: usize) {
-    // A layout's size is below `isize::MAX`.
-    balance(account).fetch_add(bytes as i64, Ordering::Relaxed);
+/// Books what was allocated, or with a negative number what was given back. The world's own
+/// memory, which all threads allocate, is not booked.
+fn book(account: u32, bytes: i64) {
+    if account != Account::WORLD.0 {
+        balance(account).fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The size of a layout is below `isize::MAX`.
+fn signed(bytes: usize) -> i64 {
+    bytes as i64
 }
 
 /// Bytes before a block of this layout, and the layout of both together.
@@ -64,7 +76,7 @@ unsafe fn open_block(whole: *mut u8, header: usize, size: usize) -> *mut u8 {
         return whole;
     }
     let account = CURRENT.try_with(Cell::get).unwrap_or(0);
-    add(account, size);
+    book(account, signed(size));
     // SAFETY: the last four bytes of the header are inside the block, and `header` is a multiple
     // of 16, so they are aligned.
     unsafe {
@@ -94,7 +106,7 @@ unsafe impl GlobalAlloc for Ledger {
         // SAFETY: the caller gives a block of this allocator and its layout: the header is there.
         unsafe {
             let account = block.cast::<u32>().sub(1).read();
-            balance(account).fetch_sub(layout.size() as i64, Ordering::Relaxed);
+            book(account, -signed(layout.size()));
             System.dealloc(block.sub(header), whole);
         }
     }
@@ -109,8 +121,7 @@ unsafe impl GlobalAlloc for Ledger {
             if moved.is_null() {
                 return moved;
             }
-            add(account, size);
-            balance(account).fetch_sub(layout.size() as i64, Ordering::Relaxed);
+            book(account, signed(size) - signed(layout.size()));
             moved.add(header)
         }
     }
@@ -121,7 +132,7 @@ unsafe impl GlobalAlloc for Ledger {
 pub struct Account(u32);
 
 impl Account {
-    /// Nobody's: what the world itself allocates.
+    /// Nobody's: what the world itself allocates, which is not counted.
     pub const WORLD: Self = Self(0);
 
     /// A new account with nothing on it.

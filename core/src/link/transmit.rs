@@ -46,30 +46,44 @@ const BUFFER_BYTES_IDLE: usize = 16 * 1_024;
 /// chunk is written, and its memory is used again.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
-    buffers: [BytesMut; CHUNKS],
+    buffers: [Buffer; CHUNKS],
     next: usize,
     /// The last chunk was more than half full.
     busy: bool,
 }
 
+/// Room for chunks, one behind the other until it is used up.
+#[derive(Debug, Default)]
+struct Buffer {
+    free: BytesMut,
+    /// All its bytes, those of its last chunks included: what it keeps.
+    size: usize,
+}
+
 impl Buffers {
     fn take(&mut self, chunk_bytes: usize) -> BytesMut {
-        let mut buffer = self.buffers.get_mut(self.next).map(core::mem::take).unwrap_or_default();
+        let buffer =
+            self.buffers.get_mut(self.next).map(|buffer| core::mem::take(&mut buffer.free));
+        let mut free = buffer.unwrap_or_default();
         if self.busy {
-            buffer.reserve(chunk_bytes);
+            free.reserve(chunk_bytes);
         }
-        buffer
+        free
     }
 
     /// The chunk that `filled` holds; empty when it holds nothing.
     fn put_back(&mut self, mut filled: BytesMut, chunk_bytes: usize) -> Bytes {
+        let capacity = filled.capacity();
         let chunk = filled.split().freeze();
         self.busy = chunk.len() > chunk_bytes / 2;
-        if !self.busy && filled.capacity() > BUFFER_BYTES_IDLE {
-            filled = BytesMut::new();
-        }
+        let is_small = chunk.len() <= BUFFER_BYTES_IDLE / 2;
         if let Some(buffer) = self.buffers.get_mut(self.next) {
-            *buffer = filled;
+            let size = buffer.size.max(capacity);
+            *buffer = if is_small && size > BUFFER_BYTES_IDLE {
+                Buffer::default()
+            } else {
+                Buffer { free: filled, size }
+            };
         }
         if !chunk.is_empty() {
             self.next = (self.next + 1) % CHUNKS;
@@ -217,9 +231,13 @@ mod tests {
     #[test]
     fn an_idle_link_gives_large_buffers_back() {
         let mut buffers = Buffers::default();
-        (0..2 * CHUNKS).for_each(|_| drop(fill(&mut buffers, CHUNK)));
-        (0..CHUNKS).for_each(|_| drop(fill(&mut buffers, 50)));
-        assert!(buffers.buffers.iter().all(|buffer| buffer.capacity() <= BUFFER_BYTES_IDLE));
+        // Whatever is left of them behind their last chunks.
+        for left in [0, 1_000, CHUNK / 2 - 1] {
+            (0..2 * CHUNKS).for_each(|_| drop(fill(&mut buffers, CHUNK - left)));
+            assert!(buffers.buffers.iter().all(|buffer| buffer.size >= CHUNK));
+            (0..CHUNKS).for_each(|_| drop(fill(&mut buffers, 50)));
+            assert!(buffers.buffers.iter().all(|buffer| buffer.size <= BUFFER_BYTES_IDLE));
+        }
         assert!(fill(&mut buffers, 0).is_empty());
     }
 }
