@@ -188,16 +188,19 @@ impl Drop for Entered {
 
 #[cfg(test)]
 mod tests {
+    use std::hint::black_box;
+
     use super::*;
 
     #[test]
     fn an_account_has_what_was_allocated_in_it_wherever_it_is_freed() {
         let account = Account::open();
         let entered = account.enter();
-        let mut bytes: Vec<u8> = Vec::with_capacity(1_000);
-        let boxed = Box::new([0_u64; 4]);
+        let mut bytes: Vec<u8> = black_box(Vec::with_capacity(1_000));
+        // Without it the compiler may leave a block out that nobody looks into.
+        let boxed = black_box(Box::new([0_u64; 4]));
         drop(entered);
-        let other: Vec<u8> = Vec::with_capacity(5_000);
+        let other: Vec<u8> = black_box(Vec::with_capacity(5_000));
         assert_eq!(account.bytes(), 1_000 + 32);
         // What grows stays with its owner.
         bytes.reserve_exact(3_000);
@@ -217,9 +220,9 @@ mod tests {
         let (outer, inner) = (Account::open(), Account::open());
         let _outer = outer.enter();
         let nested = inner.enter();
-        let (zeroed, wide) = (vec![0_u8; 777], Box::new(Wide([3; 64])));
+        let (zeroed, wide) = black_box((vec![0_u8; 777], Box::new(Wide([3; 64]))));
         drop(nested);
-        let back = Box::new(7_u128);
+        let back = black_box(Box::new(7_u128));
         assert_eq!((outer.bytes(), inner.bytes()), (16, 777 + 64));
         assert_eq!(std::ptr::from_ref(&*wide) as usize % 64, 0);
         assert!(zeroed.iter().all(|byte| *byte == 0) && wide.0[63] == 3);
