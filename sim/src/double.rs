@@ -3,11 +3,13 @@
 //! application.
 
 use hedgerow_core::event::Event;
+use hedgerow_core::identity::Identity;
 use hedgerow_core::node::Node;
-use hedgerow_core::presence::Graph;
+use hedgerow_core::presence::{Graph, PeerView};
 use hedgerow_core::time::{Duration, Instant};
 
 use crate::app::{Affair, Post, Shared, Traffic};
+use crate::chance::Chance;
 use crate::host::App;
 
 /// What a node pretends.
@@ -22,6 +24,8 @@ pub enum Double {
     },
     /// A node's graph lacks its last peer.
     Forgetful(usize),
+    /// A node's graph has a peer that never was.
+    Haunted(usize),
     /// A node asks for a time that has passed.
     Frozen(usize),
     /// A node asks to be called every millisecond.
@@ -44,7 +48,9 @@ impl Double {
     /// The node whose application it plays.
     pub(crate) fn node(&self) -> Option<usize> {
         match *self {
-            Self::Tossing { .. } | Self::Forgetful(_) | Self::Flooding(_) => None,
+            Self::Tossing { .. } | Self::Forgetful(_) | Self::Haunted(_) | Self::Flooding(_) => {
+                None
+            }
             Self::Frozen(node)
             | Self::Restless(node)
             | Self::Repeating(node, _)
@@ -71,6 +77,10 @@ impl Double {
     pub(crate) fn graph(&self, node: usize, mut graph: Graph) -> Graph {
         if *self == Self::Forgetful(node) {
             graph.remote.pop();
+        }
+        if *self == Self::Haunted(node) {
+            let key = Identity::generate(&mut Chance::new(0)).peer_key();
+            graph.remote.push(PeerView { key, ..graph.local.clone() });
         }
         graph
     }

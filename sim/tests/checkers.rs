@@ -64,6 +64,11 @@ fn a_peer_that_is_forgotten_is_seen() {
 }
 
 #[test]
+fn a_peer_that_never_was_is_seen() {
+    assert_caught(Double::Haunted(1), "converged");
+}
+
+#[test]
 fn a_timer_that_stands_still_is_seen() {
     assert_caught(Double::Frozen(1), "timers");
 }

@@ -35,9 +35,12 @@ pub struct Converged {
     /// Links made so far, those among them that one end turned away at once: the other end had
     /// them for a moment, and sees its peer for the grace.
     links_made: u64,
+    /// When the last one was made, to the moment.
+    made_at: Instant,
     /// What the links of each node cost.
     costs: Vec<(usize, LinkId, Cost)>,
-    /// When links or nodes last came or went, or a cost changed.
+    /// When links that both ends have or nodes last came or went, or a cost changed: when that was
+    /// looked for and found.
     changed_at: Instant,
     /// How long somebody was wrong or ignorant after a change.
     wrong: Duration,
@@ -180,27 +183,38 @@ fn lost_on_the_way(view: &View<'_>, from: usize, to: usize) -> Option<String> {
 }
 
 impl Converged {
+    /// Counts the links. Looked for at every moment: one that is turned away is gone before the
+    /// next second, and what its dialler sees ends by the grace from then on.
+    fn count_links(&mut self, view: &View<'_>) {
+        let made = view.world.hosts().iter().map(|host| host.links_and_dials_made().0).sum();
+        if self.links_made != made {
+            (self.links_made, self.made_at) = (made, view.now());
+        }
+    }
+
     fn follow(&mut self, view: &View<'_>) -> Result<(), Breach> {
         let (now, truth) = (view.now(), view.world.truth());
-        let made = view.world.hosts().iter().map(|host| host.links_and_dials_made().0).sum();
         let hosts = truth.on.iter().map(|node| (*node, view.world.host(*node)));
         let costs: Vec<_> = hosts
             .filter_map(|(node, host)| Some((node, host.node()?.links(host.clock(now)))))
             .flat_map(|(node, links)| links.map(move |link| (node, link.link, link.cost)))
             .collect();
-        if self.truth != truth || self.links_made != made || self.costs != costs {
-            (self.truth, self.links_made, self.changed_at) = (truth, made, now);
-            self.costs = costs;
+        if self.truth != truth || self.costs != costs {
+            (self.truth, self.costs, self.changed_at) = (truth, costs, now);
         }
         let Some(difference) = difference(view) else { return Ok(()) };
-        let lasted = now.since(self.changed_at);
+        let lasted = now.since(self.changed_at.max(self.made_at));
+        let is_wrong = matches!(difference, Difference::Wrong(_));
         let (longest, most) = match difference {
             Difference::Wrong(_) => (&mut self.wrong, NEWS_WITHIN),
             Difference::Missing(_) => (&mut self.ignorant, NEWS_WITHIN + HELD_MAX),
         };
         *longest = lasted.max(*longest);
-        // At rest nothing changes, but for one who asks where all slots are taken.
-        let is_recent = view.phase != Phase::Idle || lasted < view.phase_time();
+        // At rest nothing changes, but for one who asks where all slots are taken. It asks by its
+        // own clock, so rest may begin while it still sees whom it asked: what it sees, and nothing
+        // else, may be left from before.
+        let was_asked = is_wrong && now.since(self.made_at) <= most;
+        let is_recent = view.phase != Phase::Idle || lasted < view.phase_time() || was_asked;
         if lasted <= most && is_recent {
             return Ok(());
         }
@@ -228,6 +242,7 @@ impl Checker for Converged {
             }
             // Once a second: what has come together stays together, and follows every change.
             Phase::Ending | Phase::LastWords | Phase::Idle => {
+                self.count_links(view);
                 let seconds = view.phase_time().as_secs();
                 if core::mem::replace(&mut self.looked, seconds) == seconds {
                     return Ok(());
