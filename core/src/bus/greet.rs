@@ -321,6 +321,10 @@ impl Bus {
         self.indices.insert(keys.local_index, key);
         self.cx.counters.handshakes_completed += 1;
         let Some(session) = &mut peer.session else { return };
+        if peer.path.is_none() {
+            // What completes a handshake may still arrive when the way back is lost.
+            session.on_path_lost(now);
+        }
         let (old, cipher) = (session.old_index(), keys.cipher());
         if session.take_keys(&mut self.cx, now, hello, keys) {
             self.cx.events.push(super::BusEvent::SessionUp { peer: key, cipher });

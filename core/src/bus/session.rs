@@ -88,8 +88,10 @@ pub(super) struct Session {
     last_progress: Instant,
     /// When to see whether the other end still knows of the session, if it has streams.
     check_at: Instant,
-    /// Since when an answer or a path is missing.
+    /// Since when an answer is missing.
     waiting_since: Option<Instant>,
+    /// Since when there is no path, whatever still comes in.
+    pathless_since: Option<Instant>,
     /// A limit that a relay told, below the path's own.
     told_bytes_max: usize,
     /// Unread bytes in first windows.
@@ -126,6 +128,7 @@ impl Session {
             last_progress: Instant::EPOCH,
             check_at: Instant::EPOCH,
             waiting_since: None,
+            pathless_since: None,
             told_bytes_max: usize::MAX,
             unbudgeted: 0,
             blocked: false,
@@ -285,6 +288,7 @@ impl Session {
             }
         }
         self.waiting_since = if self.is_outstanding() { Some(now) } else { None };
+        self.pathless_since = None;
     }
 
     pub(super) fn on_path_size(&mut self, path: &Path) {
@@ -292,7 +296,7 @@ impl Session {
     }
 
     pub(super) fn on_path_lost(&mut self, now: Instant) {
-        self.waiting_since.get_or_insert(now);
+        self.pathless_since.get_or_insert(now);
     }
 
     fn is_outstanding(&self) -> bool {

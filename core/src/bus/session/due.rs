@@ -18,7 +18,6 @@ impl Session {
     /// The next time at which [`Self::handle_timeout`] has something to do.
     pub(in crate::bus) fn next_timeout(&self, cx: &Shared, has_path: bool) -> Option<Instant> {
         let give_up = self.deadlines.first().map(|(at, _)| *at);
-        let gap = self.waiting_since.map(|since| since + cx.config.session_gap);
         let old = self.previous.as_ref().map(|(_, until)| *until);
         let check = (has_path && self.is_checked()).then_some(self.check_at);
         let lanes = self.lanes.iter().flat_map(|lane| {
@@ -31,13 +30,14 @@ impl Session {
                 lane.assembly.deadline(),
             ]
         });
-        earliest(lanes.chain([
-            give_up,
-            gap.filter(|_| self.keys.is_some()),
-            old,
-            check,
-            self.pings.deadline(),
-        ]))
+        earliest(lanes.chain([give_up, self.lost_at(cx), old, check, self.pings.deadline()]))
+    }
+
+    /// When the other end counts as lost. An answer ends the wait for answers alone: one may arrive
+    /// after the path is gone, when nothing is left that could be sent and missed.
+    fn lost_at(&self, cx: &Shared) -> Option<Instant> {
+        let since = earliest([self.waiting_since, self.pathless_since])?;
+        self.keys.is_some().then_some(since + cx.config.session_gap)
     }
 
     /// Whether silence is doubted: who only receives would never hear that the other end is gone.
@@ -52,9 +52,7 @@ impl Session {
         now: Instant,
         has_path: bool,
     ) -> Result<(), SessionEnd> {
-        if self.keys.is_some()
-            && self.waiting_since.is_some_and(|since| since + cx.config.session_gap <= now)
-        {
+        if self.lost_at(cx).is_some_and(|at| at <= now) {
             return Err(SessionEnd::PeerLost);
         }
         if has_path && self.is_checked() && self.check_at <= now {

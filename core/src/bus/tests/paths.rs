@@ -71,6 +71,47 @@ fn a_gap_longer_than_the_session_survives_fails_everything() {
     assert_eq!(pair.texts(1), ["after"]);
 }
 
+#[test]
+fn an_answer_that_comes_after_the_path_was_lost_does_not_keep_the_session() {
+    let mut pair = Pair::new(15);
+    let ids = pair.opened(Reliability::Reliable);
+    pair.run(SECOND);
+    pair.ends[0].stream_send(pair.now, ids[0], Bytes::from_static(b"last")).unwrap();
+    pair.transmit();
+    let (now, to) = (pair.now, pair.keys[1]);
+    pair.ends[0].handle_path(now, to, None);
+    let received = pair.ends[0].counters().packets_received;
+    pair.run(SECOND);
+    assert!(pair.ends[0].counters().packets_received > received, "an answer came");
+    pair.ends[0].stream_send(pair.now, ids[0], Bytes::from_static(b"more")).unwrap();
+    pair.run(28 * SECOND);
+    assert_eq!(pair.closed(0, ids[0]), None);
+    pair.run(2 * SECOND);
+    assert_eq!(pair.closed(0, ids[0]), Some(StreamEnd::PeerLost));
+    assert_eq!((pair.ends[0].sessions(), pair.ends[0].next_timeout()), (0, None));
+}
+
+#[test]
+fn a_session_that_comes_up_when_the_path_is_lost_already_waits_as_long_as_others() {
+    let mut pair = Pair::new(16);
+    let is_up = |pair: &Pair, end: usize| {
+        pair.events[end].iter().any(|event| matches!(event, BusEvent::SessionUp { .. }))
+    };
+    pair.open(0, Reliability::Reliable);
+    assert!(pair.run_until(SECOND, |pair| is_up(pair, 0)));
+    let (now, to) = (pair.now, pair.keys[0]);
+    pair.ends[1].handle_path(now, to, None);
+    assert!(pair.run_until(SECOND, |pair| is_up(pair, 1)), "the proof was on its way");
+    pair.pipes(|pipe| pipe.lost_percent = 100);
+    pair.flight.clear();
+    let offered = pair.offered(1).unwrap();
+    pair.run(29 * SECOND);
+    assert_eq!(pair.closed(1, offered), None);
+    pair.run(2 * SECOND);
+    assert_eq!(pair.closed(1, offered), Some(StreamEnd::PeerLost));
+    assert_eq!(pair.ends[1].sessions(), 0);
+}
+
 /// End 0 finds no path for so long that it gives up; end 1 only receives, and has a path again
 /// after `gap`, or all the time.
 fn given_up_by_one_end(gap: Option<Duration>) -> (Pair, [StreamId; 2]) {
