@@ -42,8 +42,8 @@ const CHUNKS: usize = 3;
 /// What an idle link may keep of a buffer.
 const BUFFER_BYTES_IDLE: usize = 16 * 1_024;
 
-/// The buffers that chunks are filled in, in turn: when a buffer's turn comes again its last
-/// chunk is written, and its memory is used again.
+/// The buffers that chunks are filled in, in turn unless they are small: when a buffer's turn comes
+/// again its last chunk is written, and its memory is used again.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     buffers: [Buffer; CHUNKS],
@@ -78,14 +78,14 @@ impl Buffers {
         self.busy = chunk.len() > chunk_bytes / 2;
         let is_small = chunk.len() <= BUFFER_BYTES_IDLE / 2;
         if let Some(buffer) = self.buffers.get_mut(self.next) {
-            let size = buffer.size.max(capacity);
-            *buffer = if is_small && size > BUFFER_BYTES_IDLE {
-                Buffer::default()
-            } else {
-                Buffer { free: filled, size }
-            };
+            *buffer = Buffer { free: filled, size: buffer.size.max(capacity) };
         }
-        if !chunk.is_empty() {
+        if is_small {
+            let large = self.buffers.iter_mut().filter(|buffer| buffer.size > BUFFER_BYTES_IDLE);
+            large.for_each(|buffer| *buffer = Buffer::default());
+        }
+        // Several small chunks lie in one buffer.
+        if !is_small {
             self.next = (self.next + 1) % CHUNKS;
         }
         chunk
@@ -235,7 +235,7 @@ mod tests {
         for left in [0, 1_000, CHUNK / 2 - 1] {
             (0..2 * CHUNKS).for_each(|_| drop(fill(&mut buffers, CHUNK - left)));
             assert!(buffers.buffers.iter().all(|buffer| buffer.size >= CHUNK));
-            (0..CHUNKS).for_each(|_| drop(fill(&mut buffers, 50)));
+            drop(fill(&mut buffers, 50));
             assert!(buffers.buffers.iter().all(|buffer| buffer.size <= BUFFER_BYTES_IDLE));
         }
         assert!(fill(&mut buffers, 0).is_empty());

@@ -1,9 +1,10 @@
 //! An idle mesh sends keepalives, and nothing else: but for one who hears somebody that has no slot
-//! for it, and asks again now and then.
+//! for it, asks again now and then, and tells of the link and of its end.
 
 use hedgerow_core::limits::{DIAL_BACKOFF_MAX, KEEPALIVE_INTERVAL};
 use hedgerow_core::link::LinkState;
 use hedgerow_core::time::{Duration, Instant};
+use hedgerow_core::wire::advert::Cost;
 
 use super::{Breach, Checker, Phase, View, breach};
 use crate::air::Pair;
@@ -13,11 +14,14 @@ use crate::tally::{KEEPALIVE_BYTES_MAX, Sent};
 /// What asking once for a slot may take, in bytes: a handshake and its end.
 const KNOCK_BYTES: u64 = 512;
 
+/// What the adverts that tell of it take on a link, in bytes: a link that came, and that went.
+const KNOCK_TOLD_BYTES: u64 = 2 * 256;
+
 /// After a link was in doubt, what that makes to tell is told within this: costs alone are told every
 /// 10 s at most.
 const UNREST: Duration = Duration::from_secs(20);
 
-/// So often at most links come into doubt without a reason to look for.
+/// So often at most links come into doubt, or their costs change, without a reason to look for.
 const DOUBTS_MAX: u32 = 2;
 
 /// What every node had sent when the mesh fell idle.
@@ -26,6 +30,8 @@ pub struct Idle {
     sent: Option<Vec<Sent>>,
     since: Duration,
     links: Vec<usize>,
+    /// What each link costs: where the least of twelve round trips is near a step, it takes it.
+    costs: Vec<Vec<Cost>>,
     bytes: u64,
     /// A link was in doubt: it is dialled beside, and its cost is told. Rest begins anew then.
     restless_until: Instant,
@@ -37,6 +43,14 @@ pub struct Idle {
 fn is_in_doubt(view: &View<'_>, host: &Host) -> bool {
     let mut links = host.node().into_iter().flat_map(|node| node.links(host.clock(view.now())));
     links.any(|link| link.state == LinkState::Suspect)
+}
+
+fn costs(view: &View<'_>) -> Vec<Vec<Cost>> {
+    let of = |host: &Host| {
+        let links = host.node().into_iter().flat_map(|node| node.links(host.clock(view.now())));
+        links.map(|link| link.cost).collect()
+    };
+    view.world.hosts().iter().map(of).collect()
 }
 
 impl Checker for Idle {
@@ -56,6 +70,7 @@ impl Checker for Idle {
         let Some(before) = &self.sent else {
             self.sent = Some(hosts.iter().map(|host| *host.sent()).collect());
             self.links = hosts.iter().map(|host| host.links().count()).collect();
+            self.costs = costs(view);
             self.since = view.phase_time();
             return Ok(());
         };
@@ -69,13 +84,21 @@ impl Checker for Idle {
             let sent = host.sent().since(&before[node]);
             self.bytes += sent.total();
             let links = self.links[node] as u64;
-            let allowed = links * each * KEEPALIVE_BYTES_MAX as u64;
             let others = sent.total() - sent.keepalive.bytes;
             let island = truth.island_of(node);
             let is_other = |pair: &&Pair| island.contains(&pair.low) != island.contains(&pair.high);
-            let apart = view.world.air().pairs_of(node).iter().filter(is_other).count() as u64;
-            if others > apart * knocks * KNOCK_BYTES || sent.keepalive.bytes > allowed {
-                if self.doubts < DOUBTS_MAX && hosts.iter().any(|host| is_in_doubt(view, host)) {
+            let apart_of = |node: usize| {
+                view.world.air().pairs_of(node).iter().filter(is_other).count() as u64
+            };
+            let told = island.iter().map(|node| apart_of(*node)).sum::<u64>() * links;
+            let asked = apart_of(node) * KNOCK_BYTES + told * KNOCK_TOLD_BYTES;
+            let keepalives = links * each + apart_of(node) * knocks;
+            let allowed = keepalives * KEEPALIVE_BYTES_MAX as u64;
+            if others > knocks * asked || sent.keepalive.bytes > allowed {
+                let is_unsettled = || {
+                    hosts.iter().any(|host| is_in_doubt(view, host)) || self.costs != costs(view)
+                };
+                if self.doubts < DOUBTS_MAX && is_unsettled() {
                     self.doubts += 1;
                     self.restless_until = view.now() + UNREST;
                     return Ok(());
