@@ -103,7 +103,15 @@ pub enum TransportEvent {
         /// Why.
         reason: DialFailure,
     },
-    /// Bytes came in, in order.
+    /// The packets of a packet-shaped link have another size from now on, as after an exchange of
+    /// MTUs. Those of an ordered one only grow; a smaller size is not heeded.
+    PacketBytes {
+        /// Which link.
+        link: LinkId,
+        /// The largest packet, in bytes.
+        packet_bytes: usize,
+    },
+    /// Bytes came in: the next ones of a stream, or one packet.
     Received {
         /// On which link.
         link: LinkId,
@@ -168,6 +176,36 @@ pub enum LinkShape {
         /// wants small ones. From 1,280 to 65,536.
         frame_bytes_max: usize,
     },
+    /// Packets, like Bluetooth's values: each arrives whole and once, late, twice, cut or not at
+    /// all, unless `is_ordered`. The core cuts frames into fragments and repeats those that are
+    /// lost.
+    Packet {
+        /// The largest packet, in bytes, from 20 to 2,048. It may change at any time: see
+        /// [`TransportEvent::PacketBytes`]. Where a link layer cuts packets again, a size that
+        /// fills whole units of it serves best: see [`whole_pdus`].
+        packet_bytes: usize,
+        /// Every packet arrives, whole, once and in order, or the link goes down: the core repeats
+        /// none then and computes no checksum. Like Bluetooth's L2CAP channels.
+        is_ordered: bool,
+        /// The largest payload in one frame. Higher lanes interrupt a frame between its packets,
+        /// so it may be as large as the memory of both ends allows. From 1,280 to 65,536.
+        frame_bytes_max: usize,
+    },
+}
+
+/// The largest value, in bytes, of at most `limit` that fills whole link-layer PDUs of Bluetooth,
+/// 251 bytes each since version 4.2: 244, 495. Smaller limits stay as they are.
+///
+/// L2CAP and ATT take seven bytes of the first PDU (Core Specification 5.4, volume 6 part B 4.5.10,
+/// volume 3 part A 3.1 and part F 3.4.7).
+#[must_use]
+pub const fn whole_pdus(limit: usize) -> usize {
+    const PDU_BYTES: usize = 251;
+    const HEADERS_BYTES: usize = 7;
+    match (limit + HEADERS_BYTES) / PDU_BYTES {
+        0 => limit,
+        pdus => pdus * PDU_BYTES - HEADERS_BYTES,
+    }
 }
 
 /// What a medium promises; the cost of a link follows from it until something is measured.
@@ -305,6 +343,13 @@ pub enum ConditionState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_fill_whole_pdus() {
+        // The MTUs of 23, 185, 247 and 517, and the longest value.
+        let limits = [20, 182, 243, 244, 245, 494, 495, 512, 514];
+        assert_eq!(limits.map(whole_pdus), [20, 182, 243, 244, 244, 244, 495, 495, 495]);
+    }
 
     #[test]
     fn endpoints_of_one_host_have_its_name_in_common() {

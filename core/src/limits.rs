@@ -48,6 +48,26 @@ pub const HANDSHAKES_PENDING_MAX: usize = 64;
 /// there: they are pulled from the dirty set.
 pub const LINK_CONTROL_QUEUE_MAX: usize = 64;
 
+/// The smallest packet of a packet-shaped link, in bytes: the value of Bluetooth's smallest ATT MTU.
+pub const PACKET_BYTES_MIN: usize = 20;
+/// The largest packet of a packet-shaped link, in bytes: a round number above what UDP carries on an
+/// Ethernet.
+pub const PACKET_BYTES_MAX: usize = 2_048;
+/// Fragments of a lane that may be under way: half of the sequence numbers, the most that selective
+/// repeat can tell apart. 20 KB in packets of 20 bytes, which is 170 KB/s over 100 ms.
+pub const FRAGMENTS_WINDOW: u16 = 1_024;
+/// Bytes that a link keeps of fragments which arrived ahead of a missing one. Three times what
+/// 170 KB/s carry while a lost one is sent again; what does not fit is not acknowledged.
+pub const FRAGMENTS_EARLY_BYTES_MAX: usize = 64 * 1_024;
+/// Fragments that are acknowledged together: a short packet against eight full ones costs the
+/// radio, which sends or receives, a twentieth.
+pub const FRAGMENT_ACK_EVERY: u8 = 8;
+/// A fragment waits so long for others to be acknowledged with it.
+pub const FRAGMENT_ACK_DELAY: Duration = Duration::from_millis(30);
+/// A fragment that does not get through in so long, or a frame that gets no further, ends the link:
+/// twice the silence that does.
+pub const FRAGMENTS_STALLED: Duration = Duration::from_secs(30);
+
 /// Bytes of relayed frames that one link queues per lane: 40 frames of the largest size. What
 /// does not fit is dropped and counted; marks come earlier.
 pub const RELAY_QUEUE_BYTES_MAX: usize = 40 * PAYLOAD_BYTES_MAX;

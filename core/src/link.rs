@@ -6,12 +6,15 @@
 
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+mod closing;
 mod cost;
 mod end;
 mod handshake;
 mod liveness;
 mod meter;
+mod packets;
 mod seal;
+mod stream;
 mod transmit;
 
 use alloc::collections::VecDeque;
@@ -22,52 +25,58 @@ use bytes::{Bytes, BytesMut};
 pub(crate) use cost::LinkCost;
 pub use end::{LinkEnd, Violation};
 pub use handshake::HandshakeFailure;
+pub use packets::{PacketFigures, PacketView};
 pub use transmit::Source;
 
+use closing::LastWords;
 use handshake::{Agreed, Greeting, Progress};
 use liveness::Liveness;
 use meter::Meter;
+use packets::{Packets, Whole};
 use seal::Seals;
-use transmit::{Buffers, Turns};
+use stream::Stream;
+use transmit::{Buffers, Cutter, Turns};
 
 use crate::crypto::noise::Role;
 use crate::entropy::Entropy;
-use crate::io::{LinkLoss, LinkShape};
+use crate::io::LinkShape;
 use crate::limits::{
-    CONTROL_BYTES_MAX, LINK_CONTROL_QUEUE_MAX, LINK_HANDSHAKE_TIMEOUT, PAYLOAD_BYTES_MAX,
-    PAYLOAD_BYTES_MIN,
+    CONTROL_BYTES_MAX, FRAGMENTS_WINDOW, LINK_CONTROL_QUEUE_MAX, LINK_HANDSHAKE_TIMEOUT,
+    PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN,
 };
 use crate::local::Local;
-use crate::time::{Duration, Instant};
-use crate::wire::control::{self, Close, CloseCode, Control, Decoded};
-use crate::wire::frame::{CONTROL_OVERHEAD_BYTES, DATA_OVERHEAD_BYTES, DataFrame};
-use crate::wire::frame::{PREFIX_BYTES, Prefix};
+use crate::time::{Duration, Instant, earliest};
+use crate::wire::control::{self, CloseCode, Control, Decoded, Keepalive};
+use crate::wire::frame::{DATA_OVERHEAD_BYTES, DataFrame, Prefix};
 use crate::wire::handshake::LinkHello;
-use crate::wire::lane::Lane;
-
-/// How long a closing link waits for its last message to leave.
-const CLOSING: Duration = Duration::from_secs(1);
 
 /// One hop to one other node, from its first byte to its last.
 #[derive(Debug)]
 pub struct Link {
     role: Role,
     phase: Phase,
-    inbox: BytesMut,
+    carrier: Carrier,
+    /// What came of the handshake and is not read yet.
+    greetings: BytesMut,
     events: VecDeque<LinkEvent>,
-    chunk_bytes: usize,
     payload_bytes_ours: usize,
     sent: Meter,
     received: Meter,
+}
+
+/// How the link carries frames.
+#[derive(Debug)]
+enum Carrier {
+    Stream(Stream),
+    Packets(alloc::boxed::Box<Packets>),
 }
 
 #[derive(Debug)]
 enum Phase {
     Greeting(alloc::boxed::Box<Greeting>),
     Up(alloc::boxed::Box<Up>),
-    /// Its last bytes wait to be pulled.
+    /// Its last words wait to be pulled, or to arrive.
     Closing {
-        last: Vec<u8>,
         end: LinkEnd,
         deadline: Instant,
     },
@@ -143,17 +152,28 @@ impl Link {
         shape: LinkShape,
         profile_sequence: u64,
     ) -> Self {
-        let LinkShape::Stream { chunk_bytes, frame_bytes_max } = shape;
+        let (LinkShape::Stream { frame_bytes_max, .. } | LinkShape::Packet { frame_bytes_max, .. }) =
+            shape;
         let payload_bytes_ours = frame_bytes_max.clamp(PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX);
-        let ours = handshake::hello(local, payload_bytes_ours, profile_sequence);
+        let (carrier, fragments_max) = match shape {
+            LinkShape::Stream { chunk_bytes, .. } => {
+                let chunk_bytes = chunk_bytes.max(payload_bytes_ours + DATA_OVERHEAD_BYTES);
+                (Carrier::Stream(Stream::new(chunk_bytes)), 0)
+            }
+            LinkShape::Packet { packet_bytes, is_ordered, .. } => {
+                let packets = Packets::new(now, packet_bytes, is_ordered, payload_bytes_ours);
+                (Carrier::Packets(packets.into()), FRAGMENTS_WINDOW)
+            }
+        };
+        let ours = handshake::hello(local, payload_bytes_ours, fragments_max, profile_sequence);
         let deadline = now + LINK_HANDSHAKE_TIMEOUT;
         let greeting = Greeting::begin(now, deadline, role, local, ours, entropy);
         Self {
             role,
             phase: Phase::Greeting(greeting.into()),
-            inbox: BytesMut::new(),
+            carrier,
+            greetings: BytesMut::new(),
             events: VecDeque::new(),
-            chunk_bytes: chunk_bytes.max(payload_bytes_ours + DATA_OVERHEAD_BYTES),
             payload_bytes_ours,
             sent: Meter::default(),
             received: Meter::default(),
@@ -165,56 +185,110 @@ impl Link {
         self.events.pop_front()
     }
 
-    /// Takes bytes from the driver, in order.
+    /// Takes bytes from the driver: the next ones of a stream, or one packet.
     pub fn handle_bytes(
         &mut self,
         now: Instant,
         local: &Local,
         entropy: &mut dyn Entropy,
-        mut data: BytesMut,
+        data: BytesMut,
     ) {
         self.received.add(now, data.len());
-        while !matches!(self.phase, Phase::Closing { .. } | Phase::Closed) {
-            if self.inbox.is_empty() {
-                core::mem::swap(&mut self.inbox, &mut data);
-            } else {
-                // Only the frame that straddles two chunks is copied together.
-                let missing = self.missing().min(data.len());
-                self.inbox.unsplit(data.split_to(missing));
+        match &mut self.carrier {
+            Carrier::Stream(stream) => {
+                stream.push(data);
+                while self.take_from_stream(now, local, entropy) {}
             }
-            let took = match &self.phase {
-                Phase::Greeting(_) => self.greet(now, local, entropy),
-                _ => self.take_frame(now),
-            };
-            if !took && data.is_empty() {
-                return;
+            Carrier::Packets(packets) => {
+                let whole = packets.handle_packet(now, data);
+                self.take_from_packets(now, local, entropy, whole);
             }
         }
     }
 
-    /// Bytes that complete the frame at the front of the inbox, or its prefix.
-    fn missing(&self) -> usize {
-        let Some(prefix) = self.inbox.first_chunk().copied() else {
-            return PREFIX_BYTES - self.inbox.len();
-        };
-        match self.phase {
-            Phase::Up(_) => {
-                (PREFIX_BYTES + Prefix::decode(prefix).length).saturating_sub(self.inbox.len())
+    /// Takes what the stream has next; false when it is not all there, or of no interest any more.
+    fn take_from_stream(&mut self, now: Instant, local: &Local, entropy: &mut dyn Entropy) -> bool {
+        let Carrier::Stream(stream) = &mut self.carrier else { return false };
+        match &mut self.phase {
+            Phase::Greeting(_) => {
+                stream.take_all(&mut self.greetings);
+                let is_over = self.greet(now, local, entropy);
+                if let Carrier::Stream(stream) = &mut self.carrier {
+                    stream.give_back(&mut self.greetings);
+                }
+                is_over
             }
-            _ => usize::MAX,
+            Phase::Up(up) => match stream.frame(self.payload_bytes_ours) {
+                Ok(Some((prefix, sealed))) => {
+                    let nonce = up.seals.next_received();
+                    self.on_frame(now, nonce, prefix, sealed);
+                    true
+                }
+                Ok(None) => false,
+                Err(violation) => {
+                    self.violate(now, violation);
+                    false
+                }
+            },
+            Phase::Closing { .. } | Phase::Closed => false,
         }
+    }
+
+    /// Takes the frame that a packet made whole, and those that waited behind it.
+    fn take_from_packets(
+        &mut self,
+        now: Instant,
+        local: &Local,
+        entropy: &mut dyn Entropy,
+        mut next: Result<Option<Whole>, Violation>,
+    ) {
+        loop {
+            let whole = match next {
+                Ok(Some(whole)) => whole,
+                Ok(None) => break,
+                Err(violation) => return self.violate(now, violation),
+            };
+            let lane = whole.prefix.lane;
+            match &self.phase {
+                Phase::Greeting(_) => {
+                    self.greetings.unsplit(whole.body);
+                    self.greet(now, local, entropy);
+                }
+                Phase::Up(_) => self.on_frame(now, whole.nonce(), whole.prefix, whole.body),
+                Phase::Closing { .. } => {}
+                Phase::Closed => return,
+            }
+            let Carrier::Packets(packets) = &mut self.carrier else { return };
+            next = packets.pull(now, lane);
+        }
+        self.with_packets(|packets, seals| packets.shrink(seals));
+        self.finish_closing();
+    }
+
+    fn with_packets<R>(
+        &mut self,
+        call: impl FnOnce(&mut Packets, Option<&Seals>) -> R,
+    ) -> Option<R> {
+        let Carrier::Packets(packets) = &mut self.carrier else { return None };
+        let seals = if let Phase::Up(up) = &self.phase { Some(&up.seals) } else { None };
+        Some(call(packets, seals))
+    }
+
+    /// The driver's packets have another size from now on, in bytes: see [`LinkShape::Packet`].
+    pub fn handle_packet_bytes(&mut self, packet_bytes: usize) {
+        self.with_packets(|packets, seals| packets.set_packet_bytes(packet_bytes, seals));
     }
 
     fn greet(&mut self, now: Instant, local: &Local, entropy: &mut dyn Entropy) -> bool {
         let Phase::Greeting(greeting) = &mut self.phase else { return false };
-        match greeting.advance(now, local, entropy, &mut self.inbox) {
+        match greeting.advance(now, local, entropy, &mut self.greetings) {
             Ok(Progress::Waiting) => false,
             Ok(Progress::Agreed(agreed)) => {
                 self.establish(now, *agreed);
                 true
             }
             Err(failure) => {
-                let last = core::mem::take(&mut greeting.outbox);
+                let last = LastWords::Clear(core::mem::take(&mut greeting.outbox));
                 self.end(now, last, LinkEnd::Handshake(failure));
                 false
             }
@@ -232,6 +306,12 @@ impl Link {
         if let Phase::Greeting(greeting) = &mut self.phase {
             turns.first = core::mem::take(&mut greeting.outbox);
         }
+        if let Carrier::Packets(packets) = &mut self.carrier {
+            if !turns.first.is_empty() {
+                packets.send_clear(&core::mem::take(&mut turns.first));
+            }
+            packets.on_established(hello.limits.fragments_max);
+        }
         self.phase = Phase::Up(alloc::boxed::Box::new(Up {
             seals,
             liveness: Liveness::new(now, self.role, rtt),
@@ -246,31 +326,11 @@ impl Link {
         self.events.push_back(LinkEvent::Established(established));
     }
 
-    /// Takes one frame off the inbox; false when it is not all there.
-    fn take_frame(&mut self, now: Instant) -> bool {
-        let Phase::Up(up) = &mut self.phase else { return false };
-        let Some(prefix) = self.inbox.first_chunk().copied() else { return false };
-        let prefix = Prefix::decode(prefix);
-        if prefix.data && prefix.lane == Lane::Control {
-            self.violate(now, Violation::DataOnControlLane);
-            return false;
-        }
-        let most = if prefix.data {
-            self.payload_bytes_ours + DATA_OVERHEAD_BYTES - PREFIX_BYTES
-        } else {
-            CONTROL_BYTES_MAX + CONTROL_OVERHEAD_BYTES - PREFIX_BYTES
-        };
-        if prefix.length > most {
-            self.violate(now, Violation::FrameTooLarge);
-            return false;
-        }
-        if self.inbox.len() < PREFIX_BYTES + prefix.length {
-            return false;
-        }
-        let mut frame = self.inbox.split_to(PREFIX_BYTES + prefix.length);
-        let sealed = frame.split_off(PREFIX_BYTES);
+    /// Opens a frame and acts on it.
+    fn on_frame(&mut self, now: Instant, nonce: u64, prefix: Prefix, sealed: BytesMut) {
+        let Phase::Up(up) = &mut self.phase else { return };
         if prefix.data {
-            match up.seals.open_data(prefix, sealed) {
+            match up.seals.open_data(nonce, prefix, sealed) {
                 Ok(frame) => {
                     if up.liveness.on_frame(now) {
                         self.events.push_back(LinkEvent::Trusted);
@@ -280,7 +340,7 @@ impl Link {
                 Err(_) => self.violate(now, Violation::SealBroken),
             }
         } else {
-            match up.seals.open_control(prefix, sealed) {
+            match up.seals.open_control(nonce, prefix, sealed) {
                 Ok(messages) => {
                     if up.liveness.on_frame(now) {
                         self.events.push_back(LinkEvent::Trusted);
@@ -290,74 +350,34 @@ impl Link {
                 Err(_) => self.violate(now, Violation::SealBroken),
             }
         }
-        true
     }
 
     fn on_control_frame(&mut self, now: Instant, mut messages: &[u8]) {
+        let mut is_first = true;
         while let Some(decoded) = control::decode(&mut messages) {
             let Phase::Up(up) = &mut self.phase else { return };
+            let is_alone = core::mem::take(&mut is_first) && messages.is_empty();
             match decoded {
                 Decoded::Message(Control::Keepalive(keepalive)) => {
+                    if let Carrier::Packets(packets) = &mut self.carrier
+                        && is_alone
+                        && keepalive.flags & Keepalive::REPLY == 0
+                    {
+                        packets.on_quiet();
+                    }
                     let rtt = up.liveness.on_keepalive(now, keepalive);
                     self.events.extend(rtt.map(LinkEvent::Measured));
                 }
                 Decoded::Message(Control::Close(close)) => {
                     let code = CloseCode::from_byte(close.code);
                     let retry_after = Duration::from_millis(close.retry_after_ms.into());
-                    self.end(now, Vec::new(), LinkEnd::ByPeer { code, retry_after });
+                    self.end(now, LastWords::Heard, LinkEnd::ByPeer { code, retry_after });
                 }
                 Decoded::Message(message) => self.events.push_back(LinkEvent::Control(message)),
                 Decoded::Skipped(kind) => self.events.push_back(LinkEvent::Skipped(kind)),
                 Decoded::Malformed => self.violate(now, Violation::Malformed),
             }
         }
-    }
-
-    fn violate(&mut self, now: Instant, violation: Violation) {
-        let last = self.last_words(CloseCode::Violation, Duration::ZERO);
-        self.end(now, last, LinkEnd::Violation(violation));
-    }
-
-    /// The sealed bytes of a close; nothing while there is no seal.
-    fn last_words(&mut self, code: CloseCode, retry_after: Duration) -> Vec<u8> {
-        let Phase::Up(up) = &mut self.phase else { return Vec::new() };
-        let retry_after_ms = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
-        let mut message = Vec::new();
-        Control::Close(Close { code: code as u8, retry_after_ms }).encode(&mut message);
-        let mut last = BytesMut::from(core::mem::take(&mut up.turns.first).as_slice());
-        up.seals.seal_control(Lane::Control, &mut message, &mut last);
-        last.into()
-    }
-
-    fn end(&mut self, now: Instant, last: Vec<u8>, end: LinkEnd) {
-        if last.is_empty() {
-            self.phase = Phase::Closed;
-            self.events.push_back(LinkEvent::Closed(end));
-        } else {
-            self.phase = Phase::Closing { last, end, deadline: now + CLOSING };
-        }
-        self.inbox = BytesMut::new();
-    }
-
-    /// Closes the link with a reason that the peer gets to know.
-    pub fn close(&mut self, now: Instant, code: CloseCode, retry_after: Duration) {
-        if matches!(self.phase, Phase::Greeting(_) | Phase::Up(_)) {
-            let last = self.last_words(code, retry_after);
-            self.end(now, last, LinkEnd::Here(code));
-        }
-    }
-
-    /// The driver lost the link.
-    pub fn handle_loss(&mut self, loss: LinkLoss) {
-        let end = match core::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Closed => return,
-            Phase::Closing { end, .. } => end,
-            Phase::Greeting(greeting) if greeting.awaits_answer() && loss.is_by_remote() => {
-                LinkEnd::Handshake(HandshakeFailure::HungUp)
-            }
-            Phase::Greeting(_) | Phase::Up(_) => LinkEnd::Lost(loss),
-        };
-        self.events.push_back(LinkEvent::Closed(end));
     }
 
     /// Queues a control message; false when the queue is full.
@@ -372,42 +392,56 @@ impl Link {
         true
     }
 
-    /// The bytes to send next, at most what one transmit of this link takes; `None` when there
-    /// is nothing.
+    /// The bytes to send next, at most what one transmit of this link takes: some of a stream, or
+    /// one packet. `None` when there is nothing.
     pub fn poll_transmit(&mut self, now: Instant, source: &mut dyn Source) -> Option<Bytes> {
-        let bytes: Bytes = match &mut self.phase {
-            Phase::Greeting(greeting) => core::mem::take(&mut greeting.outbox).into(),
-            Phase::Up(up) => up.fill(now, self.chunk_bytes, source),
-            Phase::Closing { last, .. } => core::mem::take(last).into(),
-            Phase::Closed => Bytes::new(),
+        let bytes = match &mut self.carrier {
+            Carrier::Stream(stream) => match &mut self.phase {
+                Phase::Greeting(greeting) => core::mem::take(&mut greeting.outbox).into(),
+                Phase::Up(up) => up.fill(now, stream.chunk_bytes, source),
+                Phase::Closing { .. } => core::mem::take(&mut stream.last).into(),
+                Phase::Closed => Bytes::new(),
+            },
+            Carrier::Packets(packets) => {
+                if let Phase::Greeting(greeting) = &mut self.phase
+                    && !greeting.outbox.is_empty()
+                {
+                    packets.send_clear(&core::mem::take(&mut greeting.outbox));
+                }
+                let up = if let Phase::Up(up) = &mut self.phase { Some(&mut **up) } else { None };
+                packets.poll(now, &mut Cutter { up, source }).unwrap_or_default()
+            }
         };
-        if matches!(&self.phase, Phase::Closing { last, .. } if last.is_empty())
-            && let Phase::Closing { end, .. } = core::mem::replace(&mut self.phase, Phase::Closed)
-        {
-            self.events.push_back(LinkEvent::Closed(end));
-        }
+        self.finish_closing();
         self.sent.add(now, bytes.len());
         (!bytes.is_empty()).then_some(bytes)
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let stalled = self.with_packets(|packets, seals| packets.handle_timeout(now, seals));
         match &mut self.phase {
             Phase::Greeting(greeting) if now >= greeting.deadline => {
                 let end = LinkEnd::Handshake(HandshakeFailure::TimedOut);
-                self.end(now, Vec::new(), end);
+                self.end(now, LastWords::Nothing, end);
             }
             Phase::Up(up) if up.liveness.is_dead(now) => {
-                self.end(now, Vec::new(), LinkEnd::Silent);
+                self.end(now, LastWords::Nothing, LinkEnd::Silent);
+            }
+            Phase::Up(_) if stalled == Some(true) => {
+                self.end(
+                    now,
+                    LastWords::Close(CloseCode::Stalled, Duration::ZERO),
+                    LinkEnd::Stalled,
+                );
             }
             Phase::Up(up) => {
                 let doubts = up.liveness.handle_timeout(now);
                 self.events.extend(doubts.then_some(LinkEvent::Suspect));
             }
-            Phase::Closing { last, end, deadline } if now >= *deadline => {
-                last.clear();
+            Phase::Closing { end, deadline } if now >= *deadline => {
                 let end = end.clone();
-                self.end(now, Vec::new(), end);
+                self.end(now, LastWords::Nothing, end);
             }
             _ => {}
         }
@@ -416,12 +450,23 @@ impl Link {
     /// When to call [`Link::handle_timeout`].
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        match &self.phase {
+        let own = match &self.phase {
             Phase::Greeting(greeting) => Some(greeting.deadline),
             Phase::Up(up) => up.liveness.next_timeout(),
             Phase::Closing { deadline, .. } => Some(*deadline),
-            Phase::Closed => None,
+            Phase::Closed => return None,
+        };
+        match &self.carrier {
+            Carrier::Stream(_) => own,
+            Carrier::Packets(packets) => earliest([own, packets.next_timeout()]),
         }
+    }
+
+    /// What a packet-shaped link does; `None` on a stream-shaped one.
+    #[must_use]
+    pub fn packets(&self) -> Option<PacketView> {
+        let Carrier::Packets(packets) = &self.carrier else { return None };
+        Some(packets.view())
     }
 
     /// Asks the other end for a sign of life at once.

@@ -208,6 +208,11 @@ impl Node {
                     self.on_link_events(now, link);
                 }
             }
+            TransportEvent::PacketBytes { link, packet_bytes } => {
+                if let Some(entry) = self.links.get_mut(&link) {
+                    entry.link.handle_packet_bytes(packet_bytes);
+                }
+            }
             TransportEvent::LinkDown { link, reason } => self.on_link_lost(now, link, reason),
             TransportEvent::Condition(condition) => {
                 self.outputs.event(Event::Transport(transport, condition));

@@ -10,6 +10,7 @@ pub mod advert;
 pub mod beacon;
 pub mod connection_type;
 pub mod control;
+pub mod fragment;
 pub mod frame;
 pub mod handshake;
 pub mod lane;

@@ -7,6 +7,7 @@ use hedgerow_core::id::{Address, Instance, PeerKey};
 use hedgerow_core::identity::StaticBinding;
 use hedgerow_core::io::{Beacon, BeaconIdentity, Endpoint};
 use hedgerow_core::network::{Network, NetworkSecret};
+use hedgerow_core::wire::fragment::{self, Ack, Brief, HEADER_BYTES};
 use hedgerow_core::wire::frame::{PREFIX_BYTES, Prefix};
 use hedgerow_core::wire::handshake::{LinkHello, LinkLimits, PREAMBLE_BYTES, Preamble, Versions};
 use hedgerow_core::wire::routing::{ROUTING_HEADER_BYTES, RoutingHeader};
@@ -45,6 +46,19 @@ fn fixed(bytes: &[u8]) {
         let Versions { lowest, highest } = preamble.versions;
         let common = preamble.versions.highest_common(Versions::OURS);
         assert!(common.is_none_or(|version| (lowest..=highest).contains(&version)));
+    }
+    if let Some(bytes) = bytes.first_chunk::<HEADER_BYTES>() {
+        assert_eq!(fragment::Header::decode(*bytes).encode(), *bytes);
+        let brief = Brief::decode(*bytes);
+        let [first, second] = brief.encode();
+        assert_eq!((first, second), (bytes[0] & 0x87, bytes[1]));
+    }
+    let mut rest = bytes;
+    if let Some(ack) = Ack::decode(&mut rest) {
+        let mut again = Vec::new();
+        ack.encode(|part| again.extend_from_slice(part));
+        assert!(again.len() == ack.encoded_bytes() && again.len() <= bytes.len() - rest.len());
+        assert_eq!(Ack::decode(&mut &again[..]), Some(ack));
     }
     if let Some(bytes) = bytes.first_chunk::<PREFIX_BYTES>() {
         let prefix = Prefix::decode(*bytes);

@@ -11,6 +11,7 @@ pub mod control;
 pub mod headers;
 pub mod link;
 pub mod node;
+pub mod packets;
 pub mod pair;
 pub mod reassembly;
 pub mod session;
@@ -32,13 +33,14 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target { name: "headers", run: headers::run },
     Target { name: "control", run: control::run },
     Target { name: "adverts", run: adverts::run },
     Target { name: "bus_frames", run: bus_frames::run },
     Target { name: "reassembly", run: reassembly::run },
     Target { name: "link", run: link::run },
+    Target { name: "packets", run: packets::run },
     Target { name: "node", run: node::run },
     Target { name: "session", run: session::run },
     Target { name: "pair", run: pair::run },

@@ -29,6 +29,9 @@ pub enum LinkEnd {
     /// Nothing was heard for too long.
     #[error("nothing heard for {} s", crate::limits::LINK_DEAD_AFTER.as_secs())]
     Silent,
+    /// Frames got no further, though the other end was heard.
+    #[error("nothing got through for {} s", crate::limits::FRAGMENTS_STALLED.as_secs())]
+    Stalled,
     /// The peer broke the protocol.
     #[error("the peer broke the protocol: {0}")]
     Violation(Violation),
@@ -50,6 +53,12 @@ pub enum Violation {
     /// A control frame's contents cannot be read.
     #[error("a malformed control message")]
     Malformed,
+    /// Fragments contradict each other, or a reliable link lost one.
+    #[error("fragments that do not make a frame")]
+    Fragments,
+    /// A frame was altered on the way and has no seal of its own.
+    #[error("a frame with a wrong checksum")]
+    ChecksumWrong,
 }
 
 fn reason(code: CloseCode) -> &'static str {
@@ -60,6 +69,7 @@ fn reason(code: CloseCode) -> &'static str {
         CloseCode::Violation => "protocol violation",
         CloseCode::Myself => "the link led back to the same node",
         CloseCode::Replaced => "the peer has restarted",
+        CloseCode::Stalled => "fragments did not get through",
         CloseCode::MadeRoom => "its slot is kept for peers that cannot be reached otherwise",
         CloseCode::Other => "no reason this version knows",
     }

@@ -1,4 +1,4 @@
-//! The handshake of a stream-shaped link (protocol 3).
+//! The handshake of a link (protocol 3).
 //!
 //! Noise XX: the initiator's preamble and message 1, the responder's preamble and message 2,
 //! message 3. Each message has a 16-bit length ahead.
@@ -99,8 +99,14 @@ pub(super) enum Progress {
     Agreed(alloc::boxed::Box<Agreed>),
 }
 
-/// The hello this node sends on a link that takes payloads of `payload_bytes_max`.
-pub(super) fn hello(local: &Local, payload_bytes_max: usize, profile_sequence: u64) -> LinkHello {
+/// The hello this node sends on a link that takes payloads of `payload_bytes_max` bytes and so many
+/// fragments of a lane at once.
+pub(super) fn hello(
+    local: &Local,
+    payload_bytes_max: usize,
+    fragments_max: u16,
+    profile_sequence: u64,
+) -> LinkHello {
     LinkHello {
         peer_key: local.peer_key(),
         binding: crate::identity::StaticBinding::Converted,
@@ -110,7 +116,7 @@ pub(super) fn hello(local: &Local, payload_bytes_max: usize, profile_sequence: u
         limits: LinkLimits {
             payload_bytes_max: u32::try_from(payload_bytes_max).unwrap_or(u32::MAX),
             control_bytes_max: u32::try_from(CONTROL_BYTES_MAX).unwrap_or(u32::MAX),
-            fragments_max: 0,
+            fragments_max,
             lanes: 4,
         },
         profile_sequence,

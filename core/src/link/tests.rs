@@ -15,7 +15,7 @@ use crate::identity::Identity;
 use crate::limits::{KEEPALIVE_INTERVAL, LINK_DEAD_AFTER, VERSION_HIGHEST, VERSION_LOWEST};
 use crate::network::{Network, NetworkSecret};
 use crate::wire::advert::BodyHash;
-use crate::wire::frame::DataHead;
+use crate::wire::frame::{CONTROL_OVERHEAD_BYTES, DataHead, PREFIX_BYTES};
 use crate::wire::lane::Lane;
 use crate::wire::routing::{DataKind, RoutingHeader};
 

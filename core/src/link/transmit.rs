@@ -5,8 +5,10 @@ use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Up;
+use super::packets::{Frames, Image, Layout, PAYLOAD_ROOM_BYTES};
+use super::seal::Seals;
 use crate::time::Instant;
-use crate::wire::control::Control;
+use crate::wire::control::{Control, Keepalive};
 use crate::wire::frame::{CONTROL_OVERHEAD_BYTES, DATA_OVERHEAD_BYTES, DataHead};
 use crate::wire::lane::Lane;
 
@@ -35,6 +37,8 @@ pub(super) struct Turns {
     /// The handshake's last message: goes ahead of the first frame.
     pub(super) first: Vec<u8>,
     normal_in_a_row: u8,
+    /// Where a frame that is to be cut is written.
+    spare: BytesMut,
 }
 
 /// Chunks that a driver may hold, and one that is filled.
@@ -124,10 +128,29 @@ impl Up {
         source: &mut dyn Source,
         out: &mut BytesMut,
     ) -> bool {
-        let mut messages = Vec::new();
+        let (mut messages, _) = self.control_messages(now, lane, source);
+        if messages.is_empty() {
+            return false;
+        }
+        let nonce = self.seals.next_sent();
+        put_control(&self.seals, nonce, lane, &mut messages, out);
+        true
+    }
+
+    /// The messages of the next control frame of a lane; and whether nobody need acknowledge them.
+    fn control_messages(
+        &mut self,
+        now: Instant,
+        lane: Lane,
+        source: &mut dyn Source,
+    ) -> (Vec<u8>, bool) {
+        let (mut messages, mut quiet_bytes) = (Vec::new(), 0);
         if lane == Lane::Control {
             if let Some(keepalive) = self.liveness.poll(now) {
                 Control::Keepalive(keepalive).encode(&mut messages);
+                if keepalive.flags & Keepalive::REPLY == 0 {
+                    quiet_bytes = messages.len();
+                }
             }
             while let Some(next) = self.control.front() {
                 if messages.len() + next.len() > self.control_bytes_theirs {
@@ -138,11 +161,8 @@ impl Up {
         }
         let room = self.control_bytes_theirs.saturating_sub(messages.len());
         source.control(lane, room, &mut messages);
-        if messages.is_empty() {
-            return false;
-        }
-        self.seals.seal_control(lane, &mut messages, out);
-        true
+        let is_quiet = messages.len() == quiet_bytes;
+        (messages, is_quiet)
     }
 
     fn data_frame(&mut self, now: Instant, source: &mut dyn Source, out: &mut BytesMut) -> bool {
@@ -186,11 +206,70 @@ impl Up {
             return false;
         };
         self.liveness.on_data_sent(now);
-        let ahead = self.seals.seal_data(&head, written);
+        let nonce = self.seals.next_sent();
+        let ahead = self.seals.seal_data(nonce, &head, written);
         if let Some(room) = out.get_mut(start..start + DATA_OVERHEAD_BYTES) {
             room.copy_from_slice(&ahead);
         }
         true
+    }
+}
+
+/// Appends a sealed control frame with `messages` to `out`.
+pub(super) fn put_control(
+    seals: &Seals,
+    nonce: u64,
+    lane: Lane,
+    messages: &mut [u8],
+    out: &mut BytesMut,
+) {
+    let (prefix, tag) = seals.seal_control(nonce, lane, messages);
+    out.extend_from_slice(&prefix);
+    out.extend_from_slice(messages);
+    out.extend_from_slice(&tag);
+}
+
+/// What a packet-shaped link cuts: frames of a link that is up, or none.
+pub(super) struct Cutter<'a> {
+    pub(super) up: Option<&'a mut Up>,
+    pub(super) source: &'a mut dyn Source,
+}
+
+impl Frames for Cutter<'_> {
+    fn next(&mut self, now: Instant, lane: Lane, number: u64, layout: Layout) -> Option<Image> {
+        let up = self.up.as_deref_mut()?;
+        if lane != Lane::Control
+            && let Some(image) = up.data_image(now, lane, number, layout, self.source)
+        {
+            return Some(image);
+        }
+        if !matches!(lane, Lane::Control | Lane::Bulk) {
+            return None;
+        }
+        let (mut messages, is_quiet) = up.control_messages(now, lane, self.source);
+        let any = !messages.is_empty();
+        any.then(|| Image::control(&up.seals, lane, number, &mut messages, layout, is_quiet))
+    }
+}
+
+impl Up {
+    fn data_image(
+        &mut self,
+        now: Instant,
+        lane: Lane,
+        number: u64,
+        layout: Layout,
+        source: &mut dyn Source,
+    ) -> Option<Image> {
+        let mut bytes = core::mem::take(&mut self.turns.spare);
+        bytes.put_bytes(0, PAYLOAD_ROOM_BYTES);
+        let Some(head) = source.data(lane, self.payload_bytes_theirs, &mut bytes) else {
+            bytes.clear();
+            self.turns.spare = bytes;
+            return None;
+        };
+        self.liveness.on_data_sent(now);
+        Some(Image::data(&self.seals, number, &head, bytes, layout))
     }
 }
 

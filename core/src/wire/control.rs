@@ -86,6 +86,8 @@ pub enum CloseCode {
     Replaced = 6,
     /// The slot is for a peer that cannot be reached otherwise; the one that loses it can.
     MadeRoom = 7,
+    /// Fragments of a packet-shaped link did not get through.
+    Stalled = 8,
     /// Anything else, also codes this build does not know.
     Other = 255,
 }
@@ -102,6 +104,7 @@ impl CloseCode {
             Self::Myself,
             Self::Replaced,
             Self::MadeRoom,
+            Self::Stalled,
         ]
         .into_iter()
         .find(|code| *code as u8 == byte)
@@ -403,7 +406,7 @@ mod tests {
     #[test]
     fn close_codes_are_those_of_the_registry() {
         let known = |byte: &u8| CloseCode::from_byte(*byte) as u8 == *byte;
-        assert_eq!((0..=255).filter(known).collect::<Vec<u8>>(), [1, 2, 3, 4, 5, 6, 7, 255]);
+        assert_eq!((0..=255).filter(known).collect::<Vec<u8>>(), [1, 2, 3, 4, 5, 6, 7, 8, 255]);
     }
 
     #[test]
