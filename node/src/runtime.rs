@@ -425,13 +425,17 @@ impl Runtime {
         self.node.shutdown(self.clock.now());
         self.carry_out();
         while !self.senders.is_empty() {
-            match tokio::time::timeout_at(deadline, reports.recv()).await {
-                Ok(Some((transport, report))) => {
-                    self.on_report(transport, report);
-                    self.carry_out();
+            // Packets that are lost are said again, and those that came are acknowledged.
+            let due = self.node.next_timeout().map(|at| self.clock.at(at));
+            let until = due.map_or(deadline, |due| due.min(deadline));
+            match tokio::time::timeout_at(until, reports.recv()).await {
+                Ok(Some((transport, report))) => self.on_report(transport, report),
+                Err(_) if until < deadline => {
+                    self.node.handle_input(self.clock.now(), Input::Timeout);
                 }
                 Ok(None) | Err(_) => break,
             }
+            self.carry_out();
         }
         self.senders.clear();
         self.desk.close();

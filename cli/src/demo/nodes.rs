@@ -31,7 +31,7 @@ impl Nodes {
         let _ = getrandom::fill(&mut random);
         let network = format!("demo-{:08x}", u32::from_be_bytes(random));
         let medium = Medium::named("Radio");
-        let (radio, running) = (Shape::slow_radio(), Vec::new());
+        let (radio, running) = (Shape::bluetooth(), Vec::new());
         Self { network, medium, radio, running, inbox_of_e: None }
     }
 
@@ -39,12 +39,14 @@ impl Nodes {
         json!({
             "rateBytesPerS": self.radio.rate_bytes_per_s,
             "delayMs": crate::output::millis(self.radio.delay),
+            "packetBytes": self.radio.mtu_bytes,
         })
     }
 
     pub(super) fn radio_text(&self) -> String {
         let rate = self.radio.rate_bytes_per_s.unwrap_or(u64::MAX) as f64 / 1e3;
-        format!("{rate} KB/s, {} delay", duration(self.radio.delay))
+        let packets = self.radio.mtu_bytes.map(|bytes| format!(", packets of {bytes} bytes"));
+        format!("{rate} KB/s, {} delay{}", duration(self.radio.delay), packets.unwrap_or_default())
     }
 
     /// Starts one node, joined to the one before it.

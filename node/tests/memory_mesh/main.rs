@@ -4,6 +4,7 @@ mod drivers;
 mod lifecycle;
 mod messages;
 mod offers;
+mod packets;
 mod presence;
 mod scene;
 mod streams;

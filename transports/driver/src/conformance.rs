@@ -43,6 +43,7 @@ mod flow;
 mod ledger;
 mod linking;
 mod pair;
+mod post;
 mod witness;
 
 use std::fmt;
@@ -62,11 +63,14 @@ pub enum Check {
     /// A link comes up and goes down once at both ends, with reasons, and says nothing later.
     LifeOfALink,
     /// A link carries chunks of its full size and of one byte, and keeps boundaries where it
-    /// has some.
+    /// has some; a packet-shaped one carries packets of every size up to its largest, each as it
+    /// was sent.
     Shape,
-    /// Bytes arrive whole and in order, in both directions at once.
+    /// Bytes arrive whole and in order, in both directions at once; packets without order arrive
+    /// each by itself, and no more of them are missing than the medium loses.
     Order,
-    /// A node that stops reading bounds what the driver takes, and nothing is lost.
+    /// A node that stops reading bounds what the driver takes, and nothing is lost. Of packets, a
+    /// driver holds two that the medium has not accepted.
     BackPressure,
     /// Both nodes stop reading, with commands waiting, and go on: nothing is lost or stuck.
     NodesThatPause,

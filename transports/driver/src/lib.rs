@@ -51,9 +51,10 @@
 //!    nothing of it after [`Reports::link_down`], which comes exactly once. Nobody comes in
 //!    before the first `Advertise`.
 //! 2. **Back-pressure.** The node pulls a chunk from the core only when [`Outgoing`] has room,
-//!    and [`Outgoing`] holds [`CHUNKS_IN_DRIVER`] chunks. So await the medium's own acceptance
-//!    of a chunk before you take the next one, and bound what the operating system queues to
-//!    about one bandwidth-delay product: otherwise a control frame waits behind megabytes.
+//!    and [`Outgoing`] holds [`CHUNKS_IN_DRIVER`] chunks of a stream. So await the medium's own
+//!    acceptance of a chunk before you take the next one, and bound what the operating system
+//!    queues to about one bandwidth-delay product: otherwise a control frame waits behind
+//!    megabytes. Packets: rule 8.
 //! 3. **Dials.** Answer each dial exactly once, by a link whose origin is that dial or by
 //!    [`Reports::dial_failed`], also when it is cancelled. Run them beside each other and never
 //!    let one hold up the command loop. Cancelling a dial that is answered, and closing a link
@@ -71,6 +72,31 @@
 //!    keep tasks in a `JoinSet`.
 //! 7. **Every channel is bounded.** Reports wait when the node is busy: that is the medium's
 //!    back-pressure, keep it. The node in turn reads reports whatever else it waits for.
+//! 8. **Packets.** See below: one packet a transmit, one report a packet, and at most
+//!    [`PACKETS_IN_DRIVER`] of them before the medium.
+//!
+//! # Streams and packets
+//!
+//! A medium that has made a reliable stream of its bytes, like TCP, has links of the shape
+//! [`LinkShape::Stream`]. One that carries packets, like the values and the channels of Bluetooth,
+//! says [`LinkShape::Packet`] and leaves the rest to the core: it cuts frames into packets, repeats
+//! what is lost and puts together what arrives. Do not do any of that below it. Such a driver owes
+//! this:
+//!
+//! - What [`Outgoing`] gives is one packet, of at most `packet_bytes`. Send it as one.
+//! - Each [`Reports::received`] is one packet as the other end sent it: never two of them, never a
+//!   part of one. It may be lost, doubled, late, cut or altered by the medium; drop one that you
+//!   know to be cut.
+//! - It holds at most [`PACKETS_IN_DRIVER`] packets that the medium has not accepted: the one that
+//!   it writes, and the one that waits in [`Outgoing`]. Take none in advance. A queue of the
+//!   operating system or the chip that can be bounded is kept at a packet or two, since lanes
+//!   overtake only what has not left the core.
+//! - When the size changes, as after an exchange of MTUs, [`Reports::packet_bytes`] says so before
+//!   anything larger is expected; a smaller size is told as soon as it is known. [`whole_pdus`]
+//!   finds the size that serves Bluetooth best.
+//! - `is_ordered` is said only where truly nothing is lost, doubled, reordered or altered while
+//!   the link stands, like on a connection-oriented channel of L2CAP: the core then repeats and
+//!   checks nothing. The packets of such a link never get smaller.
 //!
 //! The core keeps to the profile: it runs no more than `dials_max` dials at once, and does not
 //! dial where `links_max` links stand or are being dialled, but for a link that replaces one in
@@ -94,11 +120,11 @@ pub use hedgerow_core::id::{Address, DialId, LinkId, TransportId};
 pub use hedgerow_core::io::{
     Beacon, BeaconIdentity, Condition, ConditionState, ConnectionType, DialFailure, Endpoint,
     LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp, Sighting, TransportCommand,
-    TransportEvent, TransportProfile,
+    TransportEvent, TransportProfile, whole_pdus,
 };
 pub use port::{
-    CHUNKS_IN_DRIVER, LinkSender, NodeGone, NodePort, NodeSlot, Outgoing, Port, Report, Reports,
-    connect,
+    CHUNKS_IN_DRIVER, LinkSender, NodeGone, NodePort, NodeSlot, Outgoing, PACKETS_IN_DRIVER, Port,
+    Report, Reports, connect,
 };
 
 /// What [`Driver::run`] returns.

@@ -6,14 +6,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use bytes::{Bytes, BytesMut};
 use hedgerow_core::id::{DialId, LinkId, TransportId};
 use hedgerow_core::io::{
-    Condition, DialFailure, Endpoint, LinkLoss, LinkUp, Sighting, TransportCommand, TransportEvent,
+    Condition, DialFailure, Endpoint, LinkLoss, LinkShape, LinkUp, Sighting, TransportCommand,
+    TransportEvent,
 };
 use tokio::sync::mpsc;
 
-/// Chunks of one link that wait in its [`Outgoing`], beside the one that is being written: few
-/// enough that lanes keep their meaning, and enough that the medium does not idle while the node
-/// is woken.
+/// Chunks of one stream-shaped link that wait in its [`Outgoing`], beside the one that is being
+/// written: few enough that lanes keep their meaning, and enough that the medium does not idle
+/// while the node is woken.
 pub const CHUNKS_IN_DRIVER: usize = 2;
+
+/// Packets of one packet-shaped link that its driver holds and the medium has not accepted: one
+/// that is being written, and one that waits in its [`Outgoing`]. Higher lanes interrupt a frame
+/// between its packets, and what the driver holds is the part that they cannot interrupt.
+pub const PACKETS_IN_DRIVER: usize = 2;
 
 /// Commands and reports that may wait in a channel. Reports hold data, so this also bounds what
 /// a busy node leaves in memory.
@@ -123,11 +129,14 @@ impl Reports {
     /// # Errors
     /// [`NodeGone`].
     pub async fn link_up(&self, up: LinkUp) -> Result<Outgoing, NodeGone> {
-        let (sender, chunks) = mpsc::channel(CHUNKS_IN_DRIVER);
+        let (sender, chunks) = mpsc::channel(match up.shape {
+            LinkShape::Stream { .. } => CHUNKS_IN_DRIVER,
+            // The other one is being written.
+            _ => PACKETS_IN_DRIVER - 1,
+        });
         let wanted = Arc::new(AtomicBool::new(false));
         let (link, reports) = (up.link, self.clone());
-        let outgoing =
-            Outgoing { link, chunks, reports, taken: false, wanted: Arc::clone(&wanted) };
+        let outgoing = Outgoing { link, chunks, reports, wanted: Arc::clone(&wanted) };
         self.report(Report::LinkUp(up, LinkSender { chunks: sender, wanted })).await?;
         Ok(outgoing)
     }
@@ -140,7 +149,18 @@ impl Reports {
         self.report(Report::Event(TransportEvent::DialFailed { dial, reason })).await
     }
 
-    /// Bytes came in. Waits while the node is busy.
+    /// The packets of a packet-shaped link have another size from now on: at most
+    /// `packet_bytes`, from 20 to 2,048. What the node sent before it read this has the size of
+    /// before; an unordered link may lose it. The packets of an ordered link only grow.
+    ///
+    /// # Errors
+    /// [`NodeGone`].
+    pub async fn packet_bytes(&self, link: LinkId, packet_bytes: usize) -> Result<(), NodeGone> {
+        self.report(Report::Event(TransportEvent::PacketBytes { link, packet_bytes })).await
+    }
+
+    /// Bytes came in: the next ones of a stream, or exactly one packet. Waits while the node is
+    /// busy.
     ///
     /// # Errors
     /// [`NodeGone`].
@@ -165,40 +185,59 @@ impl Reports {
     }
 }
 
-/// The bytes a driver is to write on one link.
+/// The bytes a driver is to write on one link: chunks of a stream, or packets.
 #[derive(Debug)]
 pub struct Outgoing {
     link: LinkId,
     chunks: mpsc::Receiver<Bytes>,
     reports: Reports,
-    /// A chunk was taken, so there was room at some time.
-    taken: bool,
     /// The node found no room and waits for a word.
     wanted: Arc<AtomicBool>,
 }
 
 impl Outgoing {
-    /// The next chunk; `None` once the link is closed, by the node or by [`Outgoing::close`], and
-    /// everything was taken.
+    /// The next chunk, or the next packet, of a packet-shaped link; `None` once the link is
+    /// closed, by the node or by [`Outgoing::close`], and everything was taken.
     ///
-    /// Calling it says that the chunk before is written: await the medium first. It waits for a
-    /// node that does not read its reports, too, unless the link is closed.
+    /// Calling it says that the medium has accepted the one before: await that first. It waits for
+    /// a node that does not read its reports, too, unless the link is closed.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped before it is ready.
     pub async fn next(&mut self) -> Option<Bytes> {
+        if self.is_wanted() {
+            let place = self.reports.reports.reserve().await.ok()?;
+            // Before the word, so that the node finds the room: with a single place there is none
+            // yet.
+            let chunk = self.chunks.try_recv();
+            self.tell_room(place);
+            if let Ok(chunk) = chunk {
+                return Some(chunk);
+            }
+        }
+        let chunk = self.chunks.recv().await?;
+        // The node may have filled the place again before this was woken. Without room for the
+        // word now, the next call finds the wish: waiting here would lose the chunk.
+        if self.is_wanted()
+            && let Ok(place) = self.reports.reports.try_reserve()
+        {
+            self.tell_room(place);
+        }
+        Some(chunk)
+    }
+
+    fn tell_room(&self, place: mpsc::Permit<'_, (TransportId, Report)>) {
+        // Before the report: what the node wants after it must not be forgotten.
+        self.wanted.store(false, Ordering::Relaxed);
+        place.send((self.reports.transport, Report::Writable(self.link)));
+    }
+
+    /// Whether the node found no room and waits for a word.
+    fn is_wanted(&self) -> bool {
         // Pairs with the fence of `try_reserve`: either the node sees the room that the chunk
         // before left, or this sees that it wants some.
         fence(Ordering::SeqCst);
-        if self.taken && !self.chunks.is_closed() && self.wanted.load(Ordering::Relaxed) {
-            let place = self.reports.reports.reserve().await.ok()?;
-            // Before the report: what the node wants after it must not be forgotten.
-            self.wanted.store(false, Ordering::Relaxed);
-            place.send((self.reports.transport, Report::Writable(self.link)));
-        }
-        let chunk = self.chunks.recv().await?;
-        self.taken = true;
-        Some(chunk)
+        !self.chunks.is_closed() && self.wanted.load(Ordering::Relaxed)
     }
 
     /// Takes nothing more from the node; what it has handed over still comes from
@@ -234,16 +273,24 @@ impl LinkSender {
 
 #[cfg(test)]
 mod tests {
-    use hedgerow_core::io::{LinkEstimate, LinkOrigin, LinkShape};
+    use hedgerow_core::io::{LinkEstimate, LinkOrigin};
     use std::time::Duration;
 
     use super::*;
 
+    const STREAM: LinkShape = LinkShape::Stream { chunk_bytes: 4_096, frame_bytes_max: 1_280 };
+    const PACKETS: LinkShape =
+        LinkShape::Packet { packet_bytes: 182, is_ordered: false, frame_bytes_max: 1_280 };
+
     fn link(reports: &Reports) -> LinkUp {
+        shaped(reports, STREAM)
+    }
+
+    fn shaped(reports: &Reports, shape: LinkShape) -> LinkUp {
         LinkUp {
             link: reports.next_link(),
             origin: LinkOrigin::Accepted,
-            shape: LinkShape::Stream { chunk_bytes: 4_096, frame_bytes_max: 1_280 },
+            shape,
             endpoint: Endpoint::new("there"),
             estimate: LinkEstimate { rate_bytes_per_s: 1, delay: Duration::ZERO },
         }
@@ -261,11 +308,65 @@ mod tests {
         }
         assert!(sender.try_reserve().is_none());
 
-        outgoing.next().await.unwrap();
-        assert!(node.try_recv().is_err(), "the first chunk is not written yet");
+        assert!(node.try_recv().is_err(), "there is no room yet");
         outgoing.next().await.unwrap();
         assert!(matches!(node.recv().await, Some((_, Report::Writable(_)))));
         assert!(sender.try_reserve().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_packet_that_is_written_and_one_that_waits_are_all_a_driver_holds() {
+        let (slot, mut node) = NodeSlot::new();
+        let (_commands, port) = connect(&slot, TransportId(0));
+        let up = shaped(&port.reports, PACKETS);
+        let mut outgoing = port.reports.link_up(up).await.unwrap();
+        let Some((_, Report::LinkUp(_, sender))) = node.recv().await else { panic!() };
+        let fill = || {
+            let mut filled = 0;
+            while let Some(permit) = sender.try_reserve() {
+                permit.send(Bytes::from_static(b"packet"));
+                filled += 1;
+            }
+            filled
+        };
+        let mut taken = fill();
+        for accepted in 0..10 {
+            // This one is in the driver's hands, and those before are accepted.
+            outgoing.next().await.unwrap();
+            assert!(matches!(node.try_recv(), Ok((_, Report::Writable(_)))), "after {accepted}");
+            taken += fill();
+            assert_eq!(taken - accepted, PACKETS_IN_DRIVER, "after {accepted}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_packet_waits_behind_the_one_that_a_waiting_driver_took() {
+        let (slot, mut node) = NodeSlot::new();
+        let (_commands, port) = connect(&slot, TransportId(0));
+        let up = shaped(&port.reports, PACKETS);
+        let mut outgoing = port.reports.link_up(up).await.unwrap();
+        let Some((_, Report::LinkUp(_, sender))) = node.recv().await else { panic!() };
+        let fill = async {
+            sender.try_reserve().unwrap().send(Bytes::from_static(b"packet"));
+            assert!(sender.try_reserve().is_none());
+        };
+        let (taken, ()) = tokio::join!(outgoing.next(), fill);
+        assert!(taken.is_some());
+        assert!(matches!(node.try_recv(), Ok((_, Report::Writable(_)))));
+        assert!(sender.try_reserve().is_some());
+    }
+
+    #[tokio::test]
+    async fn another_size_of_packets_is_told() {
+        let (slot, mut node) = NodeSlot::new();
+        let (_commands, port) = connect(&slot, TransportId(0));
+        let of = port.reports.next_link();
+        port.reports.packet_bytes(of, 244).await.unwrap();
+        let Some((_, Report::Event(event))) = node.recv().await else { panic!() };
+        let is_it = |link, bytes| link == of && bytes == 244;
+        assert!(
+            matches!(event, TransportEvent::PacketBytes { link, packet_bytes } if is_it(link, packet_bytes))
+        );
     }
 
     #[tokio::test]
@@ -284,10 +385,16 @@ mod tests {
     /// Both ends at once, with the fewest chunks: a wish that is overlooked stops them for good.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_wish_for_room_is_overlooked() {
-        const CHUNKS: usize = 100_000;
+        for shape in [STREAM, PACKETS] {
+            both_ends_at_once(shape).await;
+        }
+    }
+
+    async fn both_ends_at_once(shape: LinkShape) {
+        const CHUNKS: usize = 50_000;
         let (slot, mut node) = NodeSlot::new();
         let (_commands, port) = connect(&slot, TransportId(0));
-        let mut outgoing = port.reports.link_up(link(&port.reports)).await.unwrap();
+        let mut outgoing = port.reports.link_up(shaped(&port.reports, shape)).await.unwrap();
         let Some((_, Report::LinkUp(_, sender))) = node.recv().await else { panic!() };
         let driver = tokio::spawn(async move {
             for _ in 0..CHUNKS {

@@ -12,6 +12,8 @@ const FRAME_OVERHEAD_BYTES_MAX: usize = 128;
 const FRAME_TIME: Duration = Duration::from_millis(50);
 /// How long one chunk may keep the line, where it still holds a frame.
 const CHUNK_TIME: Duration = Duration::from_millis(60);
+/// How long one frame of packets may take: higher lanes interrupt it between any two of them.
+const INTERRUPTED_FRAME_TIME: Duration = Duration::from_millis(500);
 /// How late a reader may wake up: timers are good to a millisecond, tasks to a few.
 const WAKE_UP_TIME: Duration = Duration::from_millis(5);
 /// What a link without a rate promises: no cost should overflow, and nothing be cheaper.
@@ -20,6 +22,11 @@ const RATE_UNLIMITED_BYTES_PER_S: u64 = 1_000_000_000;
 /// How a link of this shape carries bytes.
 pub(crate) fn link_shape(shape: &Shape) -> LinkShape {
     let passes = |time| shape.rate_bytes_per_s.map_or(usize::MAX, |rate| bytes_in(rate, time));
+    if let Some(packet_bytes) = shape.mtu_bytes {
+        let frame_bytes_max =
+            passes(INTERRUPTED_FRAME_TIME).clamp(PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX);
+        return LinkShape::Packet { packet_bytes, is_ordered: false, frame_bytes_max };
+    }
     let power_of_two = 1_usize << passes(FRAME_TIME).max(1).ilog2();
     let frame_bytes_max = power_of_two.clamp(PAYLOAD_BYTES_MIN, PAYLOAD_BYTES_MAX);
     let chunk_bytes = passes(CHUNK_TIME).clamp(
@@ -40,8 +47,15 @@ pub(crate) fn link_estimate(shape: &Shape) -> LinkEstimate {
 /// Bytes that one direction holds at once: what waits for the line, what is in the air, and
 /// what the reader has not fetched. More is back-pressure.
 pub(crate) fn window_bytes(shape: &Shape) -> usize {
-    let in_air = shape.delay.saturating_add(shape.jitter).saturating_add(WAKE_UP_TIME);
-    let LinkShape::Stream { chunk_bytes, .. } = link_shape(shape) else { return 0 };
+    let late = if shape.reorder_ppm > 0 { shape.reorder_delay } else { Duration::ZERO };
+    let in_air = [shape.delay, shape.jitter, late, WAKE_UP_TIME]
+        .into_iter()
+        .fold(Duration::ZERO, Duration::saturating_add);
+    let chunk_bytes = match link_shape(shape) {
+        LinkShape::Stream { chunk_bytes, .. } => chunk_bytes,
+        LinkShape::Packet { packet_bytes, .. } => packet_bytes,
+        other => unreachable!("{other:?} is not made here"),
+    };
     shape
         .rate_bytes_per_s
         .map_or(0, |rate| bytes_in(rate, in_air))
@@ -82,6 +96,31 @@ mod tests {
             let (chunk, frame) = chunk_and_frame(Some(rate));
             assert!(chunk >= frame + FRAME_OVERHEAD_BYTES_MAX, "at {rate} bytes a second");
         }
+    }
+
+    #[test]
+    fn an_mtu_makes_packets_and_frames_of_half_a_second() {
+        let frame = |rate_bytes_per_s| {
+            let shape = Shape { rate_bytes_per_s, mtu_bytes: Some(244), ..Shape::perfect() };
+            match link_shape(&shape) {
+                LinkShape::Packet { packet_bytes: 244, is_ordered: false, frame_bytes_max } => {
+                    frame_bytes_max
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let rates = [Some(1), Some(2_560), Some(20_000), Some(1_000_000), None];
+        assert_eq!(rates.map(frame), [1_280, 1_280, 10_000, 65_536, 65_536]);
+    }
+
+    #[test]
+    fn a_direction_holds_what_waits_what_is_in_the_air_and_a_packet() {
+        let shape = Shape::bluetooth();
+        // 30 ms in the air, and 5 ms until somebody looks.
+        assert_eq!(window_bytes(&shape), 2 * 182 + 700 + 182);
+        let late = Duration::from_millis(50);
+        let shape = Shape { reorder_ppm: 1, reorder_delay: late, ..shape };
+        assert_eq!(window_bytes(&shape), 2 * 182 + 1_700 + 182);
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Inbound {
                     return Ok(LinkLoss::TimedOut);
                 },
                 chunk = self.from.read(), if hearing == Hearing::Clear => match chunk {
-                    Some(chunk) => self.reports.received(self.link, chunk.into()).await?,
+                    Some(chunk) => self.reports.received(self.link, chunk).await?,
                     None => return Ok(LinkLoss::ClosedByRemote),
                 },
             }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use hedgerow_core::limits::{PACKET_BYTES_MAX, PACKET_BYTES_MIN};
 use hedgerow_driver::ConnectionType;
 use hedgerow_netem::Shape;
 
@@ -46,11 +47,13 @@ impl Medium {
 
     /// Puts `a` and `b` in reach of each other: each sights the other while it advertises.
     ///
-    /// `shape` holds in both directions, for links that are made from now on, and its MTU is
-    /// not used. Its queue should hold a chunk of 60 ms and some milliseconds more, as those of
-    /// the presets do, or the line idles while the driver wakes up. Without a rate the queue
-    /// and one chunk are what each direction holds, so they and the delay bound the speed. Ends
-    /// [`Medium::disconnect`] and [`Medium::silence`].
+    /// `shape` holds in both directions, for links that are made from now on. With an MTU, of 20
+    /// to 2,048 bytes, they are packet-shaped with packets of at most that, and loss, doubling,
+    /// disorder and damage befall those; without one they are streams, and it must be
+    /// [faithful](Shape::is_faithful). Its queue should hold a chunk of 60 ms and some
+    /// milliseconds more, or two packets, as those of the presets do, or the line idles while the
+    /// driver wakes up. Without a rate the queue and one chunk are what each direction holds, so
+    /// they and the delay bound the speed. Ends [`Medium::disconnect`] and [`Medium::silence`].
     ///
     /// # Errors
     /// [`ConnectError`]; nothing has changed then.
@@ -58,14 +61,21 @@ impl Medium {
         if a == b {
             return Err(ConnectError::Itself);
         }
-        if shape.loss_ppm > 0 {
-            return Err(ConnectError::Lossy { loss_ppm: shape.loss_ppm });
-        }
-        if !shape.is_faithful() {
-            return Err(ConnectError::Unfaithful);
-        }
         if shape.rate_bytes_per_s == Some(0) {
             return Err(ConnectError::Standstill);
+        }
+        if !shape.is_possible() {
+            return Err(ConnectError::Impossible);
+        }
+        match shape.mtu_bytes {
+            Some(mtu_bytes) if !(PACKET_BYTES_MIN..=PACKET_BYTES_MAX).contains(&mtu_bytes) => {
+                return Err(ConnectError::Mtu { mtu_bytes });
+            }
+            None if shape.loss_ppm > 0 => {
+                return Err(ConnectError::Lossy { loss_ppm: shape.loss_ppm });
+            }
+            None if !shape.is_faithful() => return Err(ConnectError::Unfaithful),
+            Some(_) | None => {}
         }
         self.air().connect(a, b, shape);
         Ok(())
@@ -120,15 +130,34 @@ impl fmt::Debug for Medium {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Links are reliable streams, so the shape must not lose anything.
-    #[error("memory links are reliable, but the shape loses {loss_ppm} of a million: set 0")]
+    /// Links without an MTU are reliable streams, so the shape must not lose anything.
+    #[error(
+        "streams are reliable, but the shape loses {loss_ppm} of a million: set 0, or an MTU for \
+         packets"
+    )]
     Lossy {
         /// The shape's loss, in parts per million.
         loss_ppm: u32,
     },
-    /// Links are reliable streams, so the shape must not lose, double, reorder or damage anything.
-    #[error("memory links are reliable: set burst to none, reorder, duplicate and corrupt to 0")]
+    /// Links without an MTU are reliable streams, so the shape must not lose, double, reorder or
+    /// damage anything.
+    #[error(
+        "streams are reliable: set burst to none, reorder, duplicate and corrupt to 0, or an MTU \
+         for packets"
+    )]
     Unfaithful,
+    /// Packets of this size are too small or too large.
+    #[error(
+        "packets of {mtu_bytes} bytes: set an MTU from {PACKET_BYTES_MIN} to {PACKET_BYTES_MAX}, \
+         or none for streams"
+    )]
+    Mtu {
+        /// The shape's MTU, in bytes.
+        mtu_bytes: usize,
+    },
+    /// A chance of the shape is more than a million of a million.
+    #[error("a chance is more than a certainty: set at most 1,000,000 parts of a million")]
+    Impossible,
     /// The shape's rate is zero.
     #[error("at 0 bytes a second nothing arrives: give a rate, or silence the pair")]
     Standstill,

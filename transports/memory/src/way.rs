@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::Bytes;
-use hedgerow_netem::{Pipe, Shape, Verdict};
+use bytes::{Bytes, BytesMut};
+use hedgerow_netem::{Arrival, Pipe, Shape, Verdict};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::figures;
 
-/// Makes the two ends of one direction; `seed` decides the jitter.
+/// Makes the two ends of one direction; `seed` decides what chance does.
 pub(crate) fn way(shape: Shape, seed: u64) -> (Writer, Reader) {
     let way = Arc::new(Way {
         epoch: Instant::now(),
@@ -96,9 +96,11 @@ impl Writer {
                 self.0.written.notify_one();
                 Ok(())
             }
+            // The sender does not know.
+            Verdict::Lost => Ok(()),
             Verdict::Full(chunk) => Err((chunk, Wait::Until(pipe.writable_at(len)))),
-            Verdict::Lost | Verdict::TooBig(_) => {
-                unreachable!("a stream's pipe has neither loss nor MTU")
+            Verdict::TooBig(_) => {
+                unreachable!("the node sent a packet of {len} bytes, larger than it was told")
             }
         }
     }
@@ -116,25 +118,32 @@ impl Drop for Writer {
 pub(crate) struct Reader(Arc<Way>);
 
 impl Reader {
-    /// The next chunk that arrives; `None` once the writer is gone and everything was read.
+    /// The next chunk or packet that arrives; `None` once the writer is gone and everything was read.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped before it is ready.
-    pub(crate) async fn read(&mut self) -> Option<Bytes> {
+    pub(crate) async fn read(&mut self) -> Option<BytesMut> {
         loop {
             match self.try_read() {
-                Ok(chunk) => return chunk,
+                Ok(None) => return None,
+                Ok(Some(Arrival { item, damage })) => {
+                    let mut chunk = BytesMut::from(item);
+                    if let Some(damage) = damage {
+                        damage.strike(&mut chunk);
+                    }
+                    return Some(chunk);
+                }
                 Err(wait) => self.0.pause(wait, &self.0.written).await,
             }
         }
     }
 
-    fn try_read(&self) -> Result<Option<Bytes>, Wait> {
+    fn try_read(&self) -> Result<Option<Arrival<Bytes>>, Wait> {
         let passage = &mut *self.0.passage();
         let now = self.0.now(); // after the writer's, which takes it under the lock too
-        if let Some(chunk) = passage.pipe.poll(now) {
+        if let Some(arrival) = passage.pipe.poll_arrival(now) {
             self.0.read.notify_one();
-            return Ok(Some(chunk));
+            return Ok(Some(arrival));
         }
         match (passage.pipe.next_timeout(), passage.ends_at) {
             (Some(arrival), _) => Err(Wait::Until(arrival)),

@@ -60,13 +60,17 @@ impl Bench for Air {
 
     fn figures(&self) -> Figures {
         let rate = self.shape.rate_bytes_per_s;
-        // What waits for the line, what is in the air, and a chunk at either end of it.
+        // What waits for the line, what is in the air, and a chunk or packet at either end of it.
         let in_air = rate.map_or(0, |rate| {
-            let delay = self.shape.delay + self.shape.jitter + Duration::from_millis(5);
+            let delay = self.shape.delay + self.shape.jitter + self.shape.reorder_delay;
+            let delay = delay + Duration::from_millis(5);
             usize::try_from(u128::from(rate) * delay.as_micros() / 1_000_000).unwrap()
         });
+        let in_hand = self.shape.mtu_bytes.unwrap_or(65_664);
         Figures {
-            buffered_bytes_max: self.shape.queue_bytes_max + in_air + 2 * 65_664,
+            buffered_bytes_max: self.shape.queue_bytes_max + in_air + 2 * in_hand,
+            lost_ppm_max: self.shape.loss_ppm,
+            changed_ppm_max: self.shape.corrupt_ppm,
             load_bytes: rate.map_or(2_000_000, |rate| usize::try_from(rate).unwrap()),
             // Virtual, and long: the slowest line takes a while for one chunk.
             patience: Duration::from_secs(60),
@@ -96,6 +100,25 @@ async fn memory_keeps_the_contract_over_a_lan() {
 #[tokio::test(start_paused = true)]
 async fn memory_keeps_the_contract_over_a_slow_radio() {
     conforms(Shape::slow_radio(), true, &[]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_keeps_the_contract_with_packets() {
+    conforms(Shape::bluetooth(), true, &[]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_keeps_the_contract_with_packets_that_are_lost_late_double_or_damaged() {
+    let shape = Shape {
+        jitter: Duration::from_millis(10),
+        loss_ppm: 50_000,
+        reorder_ppm: 20_000,
+        reorder_delay: Duration::from_millis(100),
+        duplicate_ppm: 20_000,
+        corrupt_ppm: 10_000,
+        ..Shape::bluetooth()
+    };
+    conforms(shape, true, &[]).await;
 }
 
 /// In real time, with the drivers on other threads than the nodes.

@@ -105,6 +105,38 @@ impl Shape {
         }
     }
 
+    /// A radio like Bluetooth LE with values of the size that most phones take: packets of 182
+    /// bytes, 20 KB/s, 30 ms.
+    #[must_use]
+    pub const fn bluetooth() -> Self {
+        /// An ATT MTU of 185, less the three bytes of its header.
+        const VALUE_BYTES: usize = 182;
+        Self {
+            mtu_bytes: Some(VALUE_BYTES),
+            // One that the line carries and one that waits, so that it never idles for 9 ms.
+            queue_bytes_max: 2 * VALUE_BYTES,
+            ..Self::slow_radio()
+        }
+    }
+
+    /// Whether no chance is more than a certainty, and the line carries something.
+    #[must_use]
+    pub const fn is_possible(&self) -> bool {
+        let burst_is_possible = match self.burst {
+            Some(Burst { begin_ppm, end_ppm, loss_ppm }) => {
+                begin_ppm <= PPM && end_ppm <= PPM && loss_ppm <= PPM
+            }
+            None => true,
+        };
+        let carries = !matches!(self.rate_bytes_per_s, Some(0));
+        burst_is_possible
+            && carries
+            && self.loss_ppm <= PPM
+            && self.reorder_ppm <= PPM
+            && self.duplicate_ppm <= PPM
+            && self.corrupt_ppm <= PPM
+    }
+
     /// Whether every item that is sent arrives once, unharmed and in order, unless the pipe is
     /// cut.
     #[must_use]
@@ -124,12 +156,9 @@ impl Shape {
     /// # Panics
     /// When a number is out of its range.
     pub(crate) fn check(&self) {
-        let Self { loss_ppm, reorder_ppm, duplicate_ppm, corrupt_ppm, .. } = *self;
-        let burst = self.burst.map_or([0; 3], |b| [b.begin_ppm, b.end_ppm, b.loss_ppm]);
-        for ppm in [loss_ppm, reorder_ppm, duplicate_ppm, corrupt_ppm].into_iter().chain(burst) {
-            assert!(ppm <= PPM, "{ppm} parts of a million are more than there are");
-        }
-        assert!(self.rate_bytes_per_s != Some(0), "a line carries at least one byte a second");
+        let Self { rate_bytes_per_s, .. } = self;
+        assert!(*rate_bytes_per_s != Some(0), "a line carries at least one byte a second");
+        assert!(self.is_possible(), "some parts of a million are more than there are: {self:?}");
     }
 }
 
@@ -139,8 +168,8 @@ mod tests {
 
     #[test]
     fn a_shape_that_breaks_any_promise_is_not_faithful() {
-        for shape in [Shape::perfect(), Shape::lan(), Shape::slow_radio()] {
-            assert!(shape.is_faithful());
+        for shape in [Shape::perfect(), Shape::lan(), Shape::slow_radio(), Shape::bluetooth()] {
+            assert!(shape.is_faithful() && shape.is_possible());
         }
         let burst = Burst { begin_ppm: 1, end_ppm: PPM, loss_ppm: 1 };
         let second = Duration::from_secs(1);
@@ -153,5 +182,23 @@ mod tests {
         ] {
             assert!(!shape.is_faithful(), "{shape:?}");
         }
+    }
+    #[test]
+    fn a_shape_that_pipes_refuse_is_not_possible() {
+        let over = PPM + 1;
+        let burst = Burst { begin_ppm: PPM, end_ppm: PPM, loss_ppm: PPM };
+        for shape in [
+            Shape { loss_ppm: over, ..Shape::lan() },
+            Shape { reorder_ppm: over, ..Shape::lan() },
+            Shape { duplicate_ppm: over, ..Shape::lan() },
+            Shape { corrupt_ppm: over, ..Shape::lan() },
+            Shape { burst: Some(Burst { begin_ppm: over, ..burst }), ..Shape::lan() },
+            Shape { burst: Some(Burst { end_ppm: over, ..burst }), ..Shape::lan() },
+            Shape { burst: Some(Burst { loss_ppm: over, ..burst }), ..Shape::lan() },
+            Shape { rate_bytes_per_s: Some(0), ..Shape::lan() },
+        ] {
+            assert!(!shape.is_possible(), "{shape:?}");
+        }
+        assert!(Shape { burst: Some(burst), loss_ppm: PPM, ..Shape::lan() }.is_possible());
     }
 }

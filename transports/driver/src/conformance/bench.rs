@@ -72,9 +72,15 @@ pub struct Figures {
     /// Bytes that medium and operating system hold in one direction, at most: the buffers of
     /// both ends and what is on its way.
     pub buffered_bytes_max: usize,
-    /// Whether the medium keeps the boundaries of chunks: what is sent as one chunk is reported
-    /// as one.
+    /// Whether a stream-shaped medium keeps the boundaries of chunks: what is sent as one chunk is
+    /// reported as one. Packets always keep theirs.
     pub keeps_boundaries: bool,
+    /// Packets of a million that the medium loses, at most, where packets have no order. Twice as
+    /// many and a few more may be missing, since chance is chance. So try a bench that loses
+    /// nothing, too: what may be lost cannot be told from what is held back.
+    pub lost_ppm_max: u32,
+    /// Packets of a million that arrive cut or altered, at most, where packets have no order.
+    pub changed_ppm_max: u32,
     /// How much is sent in each direction to try the order of bytes, about.
     pub load_bytes: usize,
     /// What does not happen in this time does not happen. A check that fails takes so long.
@@ -84,11 +90,14 @@ pub struct Figures {
 }
 
 impl Default for Figures {
-    /// A stream that holds a megabyte, tried with 4 MiB; 20 s of patience and 300 ms of quiet.
+    /// A medium that loses nothing and holds a megabyte, tried with 4 MiB; 20 s of patience and
+    /// 300 ms of quiet.
     fn default() -> Self {
         Self {
             buffered_bytes_max: 1_000_000,
             keeps_boundaries: false,
+            lost_ppm_max: 0,
+            changed_ppm_max: 0,
             load_bytes: 4 << 20,
             patience: Duration::from_secs(20),
             quiet: Duration::from_millis(300),

@@ -4,9 +4,9 @@ use hedgerow_core::limits::{PAYLOAD_BYTES_MAX, PAYLOAD_BYTES_MIN};
 use tokio::time::sleep;
 
 use super::pair::{Linked, Pair, chunk_bytes};
-use super::{Bench, Breach, End, Tried, require};
+use super::{Bench, Breach, End, Tried, post, require};
 use crate::port::QUEUE;
-use crate::{CHUNKS_IN_DRIVER, LinkOrigin, LinkShape, LinkUp};
+use crate::{CHUNKS_IN_DRIVER, LinkOrigin, LinkShape, LinkUp, PACKETS_IN_DRIVER};
 
 /// Chunks that the driver at an end has in its hands, beside those that wait in `Outgoing`: one
 /// that it writes, or one that it reports.
@@ -17,21 +17,38 @@ pub(super) async fn shape(bench: impl Bench) -> Result<Tried, Breach> {
     for up in [&linked.here, &linked.there] {
         is_possible(up)?;
     }
-    // Five chunks are one of each size.
-    let chunk = chunk_bytes(&linked.here)?.max(chunk_bytes(&linked.there)?);
-    pair.exchange(&linked, 10 * chunk).await?;
+    let each_size = each_size_bytes(&linked.here)?.max(each_size_bytes(&linked.there)?);
+    pair.exchange(&linked, each_size).await?;
+    pair.quiet().await?;
     Ok(Tried::Kept)
 }
 
+/// So many bytes have a chunk or packet of each size in them.
+fn each_size_bytes(up: &LinkUp) -> Result<usize, Breach> {
+    let chunk = chunk_bytes(up)?;
+    Ok(match up.shape {
+        LinkShape::Packet { .. } => chunk * (chunk + 1) / 2,
+        // Five chunks are one of each size.
+        _ => 10 * chunk,
+    })
+}
+
 fn is_possible(up: &LinkUp) -> Result<(), Breach> {
+    let frame_is_possible = |frame_bytes_max: usize| {
+        require((PAYLOAD_BYTES_MIN..=PAYLOAD_BYTES_MAX).contains(&frame_bytes_max), || {
+            format!(
+                "frame_bytes_max is {frame_bytes_max}, not from {PAYLOAD_BYTES_MIN} to \
+                 {PAYLOAD_BYTES_MAX}"
+            )
+        })
+    };
     match up.shape {
+        LinkShape::Packet { packet_bytes, frame_bytes_max, .. } => {
+            frame_is_possible(frame_bytes_max)?;
+            post::is_possible(packet_bytes)
+        }
         LinkShape::Stream { chunk_bytes, frame_bytes_max } => {
-            require((PAYLOAD_BYTES_MIN..=PAYLOAD_BYTES_MAX).contains(&frame_bytes_max), || {
-                format!(
-                    "frame_bytes_max is {frame_bytes_max}, not from {PAYLOAD_BYTES_MIN} to \
-                     {PAYLOAD_BYTES_MAX}"
-                )
-            })?;
+            frame_is_possible(frame_bytes_max)?;
             require(chunk_bytes >= frame_bytes_max, || {
                 format!("a chunk of {chunk_bytes} bytes holds no frame of {frame_bytes_max}")
             })
@@ -51,27 +68,42 @@ pub(super) async fn order(bench: impl Bench) -> Result<Tried, Breach> {
 
 pub(super) async fn back_pressure(bench: impl Bench) -> Result<Tried, Breach> {
     let (mut pair, linked) = Pair::linked(bench).await?;
-    let chunk = chunk_bytes(&linked.here)?;
-    let figures = pair.bench.figures();
-    // What both drivers may hold, and what the node there has been given and not read.
-    let held_max = (CHUNKS_IN_DRIVER + 2 * CHUNKS_IN_HAND) * chunk + figures.buffered_bytes_max;
-    let taken_max = held_max + QUEUE * chunk.max(chunk_bytes(&linked.there)?);
-
-    pair.plan(&linked, 0)?;
-    if let Some(flow) = pair.here.flows.get_mut(&linked.here.link) {
-        flow.out.goal = usize::MAX;
+    let is_packets = matches!(linked.here.shape, LinkShape::Packet { .. });
+    if is_packets {
+        // Ends that agree on another size of packets have done so then.
+        pair.exchange(&linked, 20 * chunk_bytes(&linked.here)?).await?;
+        pair.quiet().await?;
     }
-    let taken = pair.here.fill(linked.here.link, taken_max).await?;
-    require(taken <= taken_max, || {
-        format!("{taken} bytes were taken while the other node reads nothing, and there is no end")
+    let Some(flow) = pair.here.flows.get_mut(&linked.here.link) else {
+        return Err(Breach("a link without a flow".to_owned()));
+    };
+    flow.out.goal = usize::MAX;
+    flow.out.fill_up();
+    let (before, chunk) = (flow.out.done, flow.out.chunk_bytes());
+    let in_driver = if is_packets { PACKETS_IN_DRIVER } else { CHUNKS_IN_DRIVER + CHUNKS_IN_HAND };
+    // What both drivers may hold, and what the node there has been given and not read.
+    let in_both = (in_driver + CHUNKS_IN_HAND) * chunk;
+    let given_max = QUEUE * chunk.max(flow.back.chunk_bytes());
+    let buffered_max = pair.bench.figures().buffered_bytes_max;
+    let lost_max = flow.out.losable_bytes(in_both + buffered_max + given_max);
+    let held_max = in_both + buffered_max + lost_max;
+
+    let taken_max = held_max + given_max;
+    let taken = pair.here.fill(linked.here.link, before + taken_max).await?;
+    require(taken - before <= taken_max, || {
+        format!(
+            "{} bytes were taken while the other node reads nothing, over {taken_max}: it takes \
+             too much in advance, or without end",
+            taken - before
+        )
     })?;
     pair.there.read_waiting()?;
     let given = pair.there.flows.get(&linked.there.link).map_or(0, |flow| flow.back.done);
     require(taken - given <= held_max, || {
         format!(
             "{} bytes were taken that the other node could not have read, over {held_max}: \
-             {CHUNKS_IN_DRIVER} chunks of {chunk} that wait, one in hand at each end, and what \
-             the medium holds",
+             {in_driver} chunks or packets of {chunk} in the driver here, one there, and what the \
+             medium holds",
             taken - given
         )
     })?;

@@ -2,7 +2,8 @@
 
 use tokio::time::{sleep, timeout};
 
-use super::flow::{Flow, Way};
+use super::flow::{Flow, Stream, Way};
+use super::post::Post;
 use super::witness::{Seen, Witness, beacon};
 use super::{Bench, Breach, End, require};
 use crate::{DialId, Endpoint, LinkId, LinkOrigin, LinkShape, LinkUp};
@@ -26,10 +27,11 @@ pub(super) struct Linked {
     pub(super) there: LinkUp,
 }
 
-/// The most bytes that one transmit takes.
+/// The most bytes that one transmit takes: a chunk or a packet.
 pub(super) fn chunk_bytes(up: &LinkUp) -> Result<usize, Breach> {
     match up.shape {
         LinkShape::Stream { chunk_bytes, .. } => Ok(chunk_bytes),
+        LinkShape::Packet { packet_bytes, .. } => Ok(packet_bytes),
         #[allow(unreachable_patterns, reason = "the core may learn other shapes")]
         other => Err(Breach(format!("{other:?}: a shape that this suite does not know yet"))),
     }
@@ -121,16 +123,34 @@ impl<B: Bench> Pair<B> {
 
     /// Lets both ends know what is to come on a link.
     pub(super) fn add_flow(&mut self, linked: &Linked) -> Result<(), Breach> {
-        let keeps_boundaries = self.bench.figures().keeps_boundaries;
-        let (here, there) = (chunk_bytes(&linked.here)?, chunk_bytes(&linked.there)?);
-        let to_there = || Way::new(self.flows + 1, here);
-        let to_here = || Way::new(self.flows + 2, there);
-        let at_here = Flow::new(to_there(), to_here(), keeps_boundaries);
-        let at_there = Flow::new(to_here(), to_there(), keeps_boundaries);
+        let [mut out_here, back_there] = self.way(self.flows + 1, &linked.here)?;
+        let [mut out_there, back_here] = self.way(self.flows + 2, &linked.there)?;
+        for (out, end, up) in [
+            (&mut out_here, &self.here, &linked.here),
+            (&mut out_there, &self.there, &linked.there),
+        ] {
+            if let Some(told) = end.packet_bytes.get(&up.link) {
+                out.set_packet_bytes(*told)?;
+            }
+        }
+        let at_here = Flow { out: out_here, back: back_here };
+        let at_there = Flow { out: out_there, back: back_there };
         self.flows += 2;
         self.here.flows.insert(linked.here.link, at_here);
         self.there.flows.insert(linked.there.link, at_there);
         Ok(())
+    }
+
+    /// Both ends of the direction in which `up` sends.
+    fn way(&self, seed: u64, up: &LinkUp) -> Result<[Way; 2], Breach> {
+        let figures = self.bench.figures();
+        let bytes = chunk_bytes(up)?;
+        Ok(match up.shape {
+            LinkShape::Packet { is_ordered, .. } => {
+                Way::packets(Post::new(seed, bytes, is_ordered, &figures))
+            }
+            _ => Way::stream(&Stream::new(seed, bytes, figures.keeps_boundaries)),
+        })
     }
 
     /// About `bytes` more are to go each way.

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::flow::Flow;
 use super::ledger::Ledger;
-use super::{Breach, End, Figures, require};
+use super::{Breach, End, Figures, post, require};
 use crate::{
     Address, Beacon, BeaconIdentity, DialFailure, DialId, Driver, DriverError, Endpoint, LinkId,
     LinkLoss, LinkSender, LinkUp, NodePort, NodeSlot, Report, TransportCommand, TransportEvent,
@@ -32,6 +32,8 @@ pub(super) struct Witness {
     pub(super) figures: Figures,
     pub(super) ledger: Ledger,
     pub(super) flows: BTreeMap<LinkId, Flow>,
+    /// The sizes of packets that were told after their links came up.
+    pub(super) packet_bytes: BTreeMap<LinkId, usize>,
     senders: BTreeMap<LinkId, LinkSender>,
     dials: u64,
     /// Reports for a later question.
@@ -60,6 +62,7 @@ impl Witness {
             figures,
             ledger: Ledger::new(transport),
             flows: BTreeMap::new(),
+            packet_bytes: BTreeMap::new(),
             senders: BTreeMap::new(),
             dials: 0,
             aside: VecDeque::new(),
@@ -168,10 +171,19 @@ impl Witness {
             TransportEvent::Received { link, data } => {
                 self.ledger.on_word(link, "received bytes")?;
                 match self.flows.get_mut(&link) {
-                    Some(flow) => flow.receive(&data)?,
+                    Some(flow) => flow.back.receive(&data)?,
                     None => require(data.is_empty(), || {
                         format!("{} bytes on {link:?}, where nobody sent any", data.len())
                     })?,
+                }
+                Ok(Seen::Noted)
+            }
+            TransportEvent::PacketBytes { link, packet_bytes } => {
+                self.ledger.on_word(link, "a size of packets")?;
+                post::is_possible(packet_bytes)?;
+                self.packet_bytes.insert(link, packet_bytes);
+                if let Some(flow) = self.flows.get_mut(&link) {
+                    flow.out.set_packet_bytes(packet_bytes)?;
                 }
                 Ok(Seen::Noted)
             }
@@ -323,7 +335,7 @@ impl Witness {
         let mut some = false;
         for (link, flow) in &mut self.flows {
             let Some(sender) = self.senders.get(link) else { continue };
-            while !flow.out.is_done()
+            while !flow.out.is_sent()
                 && let Some(permit) = sender.try_reserve()
             {
                 permit.send(flow.out.next_chunk());
@@ -335,27 +347,35 @@ impl Witness {
 
     /// Sends and receives until every flow is at its goals.
     pub(super) async fn carry(&mut self) -> Result<(), Breach> {
+        let mut still_for = Duration::ZERO;
         loop {
             if self.read_waiting()? || self.push() {
+                still_for = Duration::ZERO;
                 // Both ends may be in one task: the other's turn.
                 tokio::task::yield_now().await;
                 continue;
             }
             let unfinished = |(link, flow): (&LinkId, &Flow)| {
-                (!flow.out.is_done() || !flow.back.is_done()).then_some(*link)
+                (!flow.out.is_sent() || !flow.back.is_received()).then_some(*link)
             };
             let Some(link) = self.flows.iter().find_map(unfinished) else { return Ok(()) };
             if !self.ledger.is_up(link) {
                 return self.breach(&format!("{link:?} went down before all was received"));
             }
-            let Ok(seen) = timeout(self.figures.patience, self.next()).await else {
+            // Not in one go: what the other end has sent may be lost, and nothing more is to come.
+            if let Ok(seen) = timeout(self.figures.quiet, self.next()).await {
+                let seen = seen?;
+                self.put_aside(seen);
+                still_for = Duration::ZERO;
+                continue;
+            }
+            still_for += self.figures.quiet;
+            if still_for >= self.figures.patience {
                 return self.breach(&format!(
-                    "{link:?} stands still: {:?}; bytes were lost, or room was not reported",
-                    self.flows.get(&link)
+                    "{link:?} stands still: {}; bytes were lost, or room was not reported",
+                    self.flows.get(&link).map(ToString::to_string).unwrap_or_default()
                 ));
-            };
-            let seen = seen?;
-            self.put_aside(seen);
+            }
         }
     }
 

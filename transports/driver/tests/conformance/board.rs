@@ -14,8 +14,21 @@ use crate::wire::Wire;
 
 /// Packets that a line holds.
 const PACKETS: usize = 4;
-/// A packet of the line, at most.
-pub(crate) const PACKET_BYTES: usize = 1_500;
+/// A packet of the line, at most, on stream-shaped links.
+pub(crate) const CHUNK_BYTES: usize = 1_500;
+/// The size of packets, at first.
+pub(crate) const FIRST_PACKET_BYTES: usize = 100;
+/// The size of packets once the ends have agreed on it.
+pub(crate) const PACKET_BYTES: usize = 182;
+
+/// What the links of a board are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Stream,
+    Ordered,
+    /// Packets in foul weather.
+    Open,
+}
 
 /// One end of a line.
 pub(crate) struct Line {
@@ -84,18 +97,19 @@ impl Board {
 /// A bench of drivers on a board, all with the same fault.
 pub(crate) struct Patch {
     board: Board,
+    kind: Kind,
     fault: Option<Fault>,
     is_sighted: bool,
 }
 
 impl Patch {
-    pub(crate) fn new(fault: Option<Fault>, is_sighted: bool) -> Self {
-        Self { board: Board::new(), fault, is_sighted }
+    pub(crate) fn new(kind: Kind, fault: Option<Fault>, is_sighted: bool) -> Self {
+        Self { board: Board::new(), kind, fault, is_sighted }
     }
 
     fn wire(&self, name: &str) -> Box<dyn Driver> {
-        let (board, fault) = (self.board.clone(), self.fault);
-        Box::new(Wire { board, name: name.to_owned(), fault })
+        let (board, kind, fault) = (self.board.clone(), self.kind, self.fault);
+        Box::new(Wire { board, kind, name: name.to_owned(), fault })
     }
 }
 
@@ -135,10 +149,14 @@ impl Bench for Patch {
     }
 
     fn figures(&self) -> Figures {
+        let bytes = if self.kind == Kind::Stream { CHUNK_BYTES } else { PACKET_BYTES };
         Figures {
             // One more is taken from the line by its reader.
-            buffered_bytes_max: PACKETS * PACKET_BYTES,
+            buffered_bytes_max: PACKETS * bytes,
             keeps_boundaries: true,
+            // The weather is fair for faults, so that none hides behind it.
+            lost_ppm_max: if self.fault.is_none() { 25_000 } else { 0 },
+            changed_ppm_max: 0,
             load_bytes: 200_000,
             patience: Duration::from_secs(20),
             quiet: Duration::from_secs(1),

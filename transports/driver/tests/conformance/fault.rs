@@ -2,6 +2,8 @@
 
 use hedgerow_driver::conformance::Check;
 
+use crate::board::Kind;
+
 /// How a driver is faulty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -27,6 +29,12 @@ pub(crate) enum Fault {
     ChangesBytes,
     StopsAfterAWhile,
     TakesWithoutEnd,
+    TakesPacketsInAdvance,
+    SaysHugePackets,
+    TellsHugePackets,
+    ShrinksOrderedPackets,
+    SaysSizesOfStreams,
+    CutsLargePackets,
     LosesWhatABusyNodeDoesNotRead,
     ForgetsDialsWhileTheNodeIsBusy,
     MixesLinks,
@@ -53,7 +61,7 @@ pub(crate) enum Fault {
 }
 
 /// Each fault, a check that finds it, and words of what it says.
-pub(crate) const ALL: [(Fault, Check, &str); 45] = [
+pub(crate) const ALL: [(Fault, Check, &str); 46] = [
     (Fault::AllowsNoLinks, Check::Profile, "links_max is 0"),
     (Fault::NeverSaysLost, Check::Sightings, "no `Lost`"),
     (Fault::SightsTheSilent, Check::Sightings, "no `Lost`"),
@@ -70,6 +78,7 @@ pub(crate) const ALL: [(Fault, Check, &str); 45] = [
     (Fault::SplitsPackets, Check::Shape, "boundaries are not kept"),
     (Fault::MergesPackets, Check::Shape, "boundaries are not kept"),
     (Fault::TakesChunksThatHoldNoFrame, Check::Shape, "holds no frame"),
+    (Fault::SaysSizesOfStreams, Check::Shape, "of a stream-shaped link"),
     (Fault::ReordersChunks, Check::Order, "is not the one that was sent"),
     (Fault::DropsChunks, Check::Order, "is not the one that was sent"),
     (Fault::DoublesChunks, Check::Order, "is not the one that was sent"),
@@ -99,4 +108,28 @@ pub(crate) const ALL: [(Fault, Check, &str); 45] = [
     (Fault::RunsOnWithoutHope, Check::Hopeless, "runs on"),
     (Fault::PanicsWithoutHope, Check::Hopeless, "panicked instead"),
     (Fault::SaysNothingWithoutHope, Check::Hopeless, "does not say why"),
+];
+
+/// The same for packet-shaped links, and of which kind.
+pub(crate) const OF_PACKETS: [(Fault, Kind, Check, &str); 20] = [
+    (Fault::MergesPackets, Kind::Open, Check::Shape, "none that was sent"),
+    (Fault::MergesPackets, Kind::Ordered, Check::Shape, "is not the one"),
+    (Fault::SplitsPackets, Kind::Open, Check::Shape, "none that was sent"),
+    (Fault::SplitsPackets, Kind::Ordered, Check::Shape, "is not the one"),
+    (Fault::SaysHugePackets, Kind::Open, Check::Shape, "packet_bytes is 4000"),
+    (Fault::TellsHugePackets, Kind::Ordered, Check::Shape, "packet_bytes is 4000"),
+    (Fault::ShrinksOrderedPackets, Kind::Ordered, Check::Shape, "shrank from 100 to 50"),
+    (Fault::CutsLargePackets, Kind::Open, Check::Shape, "none that was sent"),
+    (Fault::ReordersChunks, Kind::Ordered, Check::Order, "is not the one"),
+    (Fault::DropsChunks, Kind::Ordered, Check::Order, "is not the one"),
+    (Fault::DropsChunks, Kind::Open, Check::Order, "stands still"),
+    (Fault::DoublesChunks, Kind::Ordered, Check::Order, "is not the one"),
+    (Fault::ChangesBytes, Kind::Ordered, Check::Order, "is not the one"),
+    (Fault::ChangesBytes, Kind::Open, Check::Order, "none that was sent"),
+    (Fault::StopsAfterAWhile, Kind::Open, Check::Order, "stands still"),
+    (Fault::TakesPacketsInAdvance, Kind::Ordered, Check::BackPressure, "reads nothing"),
+    (Fault::TakesPacketsInAdvance, Kind::Open, Check::BackPressure, "reads nothing"),
+    (Fault::TakesWithoutEnd, Kind::Open, Check::BackPressure, "stands still"),
+    (Fault::MixesLinks, Kind::Open, Check::LinksDoNotMix, "none that was sent"),
+    (Fault::ClosesWithoutFlushing, Kind::Ordered, Check::CloseFlushes, "before the close"),
 ];

@@ -1,5 +1,6 @@
 //! One end of a line as a link.
 
+use std::collections::VecDeque;
 use std::future::pending;
 use std::time::Duration;
 
@@ -11,11 +12,52 @@ use hedgerow_driver::{
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::board::{Line, PACKET_BYTES};
+use crate::board::{CHUNK_BYTES, FIRST_PACKET_BYTES, Kind, Line, PACKET_BYTES};
 use crate::fault::Fault;
 
 /// How long a closing link waits for an end that does not read.
 const LINGER: Duration = Duration::from_millis(300);
+
+/// Packets after which both ends have agreed on their size.
+const AGREED_AFTER: usize = 10;
+
+/// What a link is like, and what is wrong with it.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner {
+    pub(crate) kind: Kind,
+    pub(crate) fault: Option<Fault>,
+}
+
+impl Manner {
+    fn has(self, fault: Fault) -> bool {
+        self.fault == Some(fault)
+    }
+
+    fn shape(self) -> LinkShape {
+        let frame_bytes_max =
+            if self.has(Fault::TakesChunksThatHoldNoFrame) { 2 * CHUNK_BYTES } else { 1_280 };
+        let packet_bytes =
+            if self.has(Fault::SaysHugePackets) { 4_000 } else { FIRST_PACKET_BYTES };
+        match self.kind {
+            Kind::Stream => LinkShape::Stream { chunk_bytes: CHUNK_BYTES, frame_bytes_max },
+            Kind::Ordered => LinkShape::Packet { packet_bytes, is_ordered: true, frame_bytes_max },
+            Kind::Open => LinkShape::Packet { packet_bytes, is_ordered: false, frame_bytes_max },
+        }
+    }
+
+    /// The size of packets that is told once so many have come.
+    fn told_size(self, packets: usize) -> Option<usize> {
+        if packets != AGREED_AFTER {
+            return None;
+        }
+        match self.fault {
+            Some(Fault::SaysSizesOfStreams) => Some(PACKET_BYTES),
+            Some(Fault::TellsHugePackets) => Some(4_000),
+            Some(Fault::ShrinksOrderedPackets) => Some(FIRST_PACKET_BYTES / 2),
+            _ => (self.kind != Kind::Stream).then_some(PACKET_BYTES),
+        }
+    }
+}
 
 /// Carries the bytes of a link from its announcement to its end.
 pub(crate) async fn carry(
@@ -24,16 +66,14 @@ pub(crate) async fn carry(
     origin: LinkOrigin,
     reports: Reports,
     closed: oneshot::Receiver<()>,
-    fault: Option<Fault>,
+    manner: Manner,
 ) -> Result<(), NodeGone> {
-    let has = |other| fault == Some(other);
+    let has = |fault| manner.has(fault);
     let Line { other, to, from, mut whole } = line;
-    let frame_bytes_max =
-        if has(Fault::TakesChunksThatHoldNoFrame) { 2 * PACKET_BYTES } else { 1_280 };
     let up = LinkUp {
         link,
         origin,
-        shape: LinkShape::Stream { chunk_bytes: PACKET_BYTES, frame_bytes_max },
+        shape: manner.shape(),
         endpoint: Endpoint::new(&other),
         estimate: LinkEstimate { rate_bytes_per_s: 1_000_000, delay: Duration::ZERO },
     };
@@ -47,13 +87,13 @@ pub(crate) async fn carry(
         }
         let _ = whole.changed().await;
     };
-    let inbound = Inbound { link, from, reports: reports.clone(), fault, chunks: 0, held: None };
+    let inbound = Inbound { link, from, reports: reports.clone(), manner, chunks: 0, held: None };
     let loss = tokio::select! {
         () = cut => LinkLoss::TimedOut,
         loss = inbound.run() => loss?,
-        loss = write(outgoing, to, closed, fault) => loss,
+        loss = write(outgoing, to, closed, manner) => loss,
     };
-    let loss = match (fault, loss) {
+    let loss = match (manner.fault, loss) {
         (Some(Fault::CallsItsOwnCloseTheOthers), LinkLoss::Closed) => LinkLoss::ClosedByRemote,
         (Some(Fault::CallsTheOthersCloseItsOwn), LinkLoss::ClosedByRemote) => LinkLoss::Closed,
         (_, loss) => loss,
@@ -75,7 +115,7 @@ struct Inbound {
     link: LinkId,
     from: mpsc::Receiver<Bytes>,
     reports: Reports,
-    fault: Option<Fault>,
+    manner: Manner,
     chunks: usize,
     held: Option<Bytes>,
 }
@@ -97,8 +137,15 @@ impl Inbound {
 
     async fn report(&mut self, chunk: Bytes) -> Result<(), NodeGone> {
         self.chunks += 1;
+        if let Some(size) = self.manner.told_size(self.chunks) {
+            self.reports.packet_bytes(self.link, size).await?;
+        }
         let is_tenth = self.chunks.is_multiple_of(10);
-        match self.fault {
+        match self.manner.fault {
+            None if self.manner.kind == Kind::Open => self.report_in_foul_weather(chunk).await,
+            Some(Fault::CutsLargePackets) if self.chunks > AGREED_AFTER => {
+                self.say(&chunk[..chunk.len().min(50)]).await
+            }
             Some(Fault::SplitsPackets) if chunk.len() > 1 => {
                 let (start, end) = chunk.split_at(chunk.len() / 2);
                 self.say(start).await?;
@@ -144,6 +191,28 @@ impl Inbound {
             _ => self.say(&chunk).await,
         }
     }
+
+    /// What may happen to packets without order: one of forty is lost, others come twice or late.
+    async fn report_in_foul_weather(&mut self, packet: Bytes) -> Result<(), NodeGone> {
+        match self.chunks % 40 {
+            0 => Ok(()),
+            10 => {
+                self.say(&packet).await?;
+                self.say(&packet).await
+            }
+            20 => {
+                self.held = Some(packet);
+                Ok(())
+            }
+            _ => {
+                self.say(&packet).await?;
+                match self.held.take() {
+                    Some(late) => self.say(&late).await,
+                    None => Ok(()),
+                }
+            }
+        }
+    }
 }
 
 /// Writes what the node gives until the link is closed.
@@ -151,14 +220,15 @@ async fn write(
     outgoing: Outgoing,
     to: mpsc::Sender<Bytes>,
     closed: oneshot::Receiver<()>,
-    fault: Option<Fault>,
+    manner: Manner,
 ) -> LinkLoss {
-    let mut outbound = Outbound { outgoing, to, held: None, chunks: 0, heap: Vec::new(), fault };
+    let mut outbound =
+        Outbound { outgoing, to, held: VecDeque::new(), chunks: 0, heap: Vec::new(), manner };
     tokio::select! {
         () = outbound.write_all() => return LinkLoss::Closed,
         _ = closed => {}
     }
-    match fault {
+    match manner.fault {
         Some(Fault::ClosesWithoutFlushing) => {}
         Some(Fault::WaitsForEndsThatDoNotRead) => outbound.write_all().await,
         _ => {
@@ -172,34 +242,47 @@ async fn write(
 struct Outbound {
     outgoing: Outgoing,
     to: mpsc::Sender<Bytes>,
-    /// A chunk that was taken and waits for room.
-    held: Option<Bytes>,
+    /// What was taken and waits for room: one chunk, unless that is the fault.
+    held: VecDeque<Bytes>,
     chunks: usize,
     heap: Vec<Bytes>,
-    fault: Option<Fault>,
+    manner: Manner,
 }
 
 impl Outbound {
     /// Writes until the link is closed. Cancel-safe.
     async fn write_all(&mut self) {
-        loop {
-            if let Some(chunk) = &self.held {
-                match self.to.reserve().await {
-                    Ok(place) => place.send(chunk.clone()),
-                    // The other end is gone, and the other direction says why.
-                    Err(_) => pending().await,
+        let held_max = if self.manner.has(Fault::TakesPacketsInAdvance) { 4 } else { 1 };
+        let mut is_open = true;
+        while is_open || !self.held.is_empty() {
+            let has_room = is_open && self.held.len() < held_max;
+            let taken = tokio::select! {
+                place = self.to.reserve(), if !self.held.is_empty() => {
+                    match (place, self.held.pop_front()) {
+                        (Ok(place), Some(chunk)) => place.send(chunk),
+                        // The other end is gone, and the other direction says why.
+                        _ => pending().await,
+                    }
+                    continue;
                 }
-                self.held = None;
+                taken = self.outgoing.next(), if has_room => taken,
+            };
+            match taken {
+                Some(chunk) => self.take(chunk).await,
+                None => is_open = false,
             }
-            match self.outgoing.next().await {
-                Some(chunk) if self.fault == Some(Fault::TakesWithoutEnd) => self.heap.push(chunk),
-                Some(chunk) => self.held = Some(chunk),
-                None => return,
-            }
-            self.chunks += 1;
-            if self.fault == Some(Fault::StopsAfterAWhile) && self.chunks == 100 {
-                pending::<()>().await;
-            }
+        }
+    }
+
+    async fn take(&mut self, chunk: Bytes) {
+        if self.manner.has(Fault::TakesWithoutEnd) {
+            self.heap.push(chunk);
+        } else {
+            self.held.push_back(chunk);
+        }
+        self.chunks += 1;
+        if self.manner.has(Fault::StopsAfterAWhile) && self.chunks == 100 {
+            pending::<()>().await;
         }
     }
 }

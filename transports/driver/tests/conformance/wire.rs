@@ -13,12 +13,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::board::{Board, Line};
+use crate::board::{Board, Kind, Line};
 use crate::fault::Fault;
-use crate::link::carry;
+use crate::link::{Manner, carry};
 
 pub(crate) struct Wire {
     pub(crate) board: Board,
+    pub(crate) kind: Kind,
     pub(crate) name: String,
     pub(crate) fault: Option<Fault>,
 }
@@ -43,12 +44,12 @@ impl Driver for Wire {
                     _ => Err(DriverError::new("the place is not on the board: choose another")),
                 };
             }
-            let Self { board, name, fault } = *self;
+            let Self { board, kind, name, fault } = *self;
             let (reports, lines) = (port.reports, mpsc::channel(1).1);
             let (beacon, tasks) = (None, Tasks { set: JoinSet::new(), fault });
             let (dials, links) = (HashMap::new(), HashMap::new());
             let running =
-                Running { board, name, fault, beacon, reports, lines, dials, links, tasks };
+                Running { board, kind, name, fault, beacon, reports, lines, dials, links, tasks };
             running.run(port.commands).await
         })
     }
@@ -86,6 +87,7 @@ impl Drop for Shown {
 
 struct Running {
     board: Board,
+    kind: Kind,
     name: String,
     fault: Option<Fault>,
     beacon: Option<Shown>,
@@ -100,6 +102,10 @@ struct Running {
 impl Running {
     fn has(&self, fault: Fault) -> bool {
         self.fault == Some(fault)
+    }
+
+    fn manner(&self) -> Manner {
+        Manner { kind: self.kind, fault: self.fault }
     }
 
     async fn run(
@@ -180,7 +186,7 @@ impl Running {
         self.dials.insert(number, (cancel, link));
         self.links.insert(link, close);
         let (board, name) = (self.board.clone(), self.name.clone());
-        let (fault, reports) = (self.fault, self.reports.clone());
+        let (manner, reports) = (self.manner(), self.reports.clone());
         let connect = async move {
             tokio::select! {
                 biased;
@@ -188,13 +194,13 @@ impl Running {
                 line = board.dial(&name, &endpoint) => line,
             }
         };
-        if fault == Some(Fault::DialsOneByOne) {
+        if self.has(Fault::DialsOneByOne) {
             let line = connect.await;
-            self.tasks.spawn(answer(line, number, link, reports, closed, fault));
+            self.tasks.spawn(answer(line, number, link, reports, closed, manner));
             return;
         }
         self.tasks.spawn(async move {
-            answer(connect.await, number, link, reports, closed, fault).await
+            answer(connect.await, number, link, reports, closed, manner).await
         });
     }
 
@@ -202,8 +208,8 @@ impl Running {
         let (close, closed) = oneshot::channel();
         let link = self.next_link();
         self.links.insert(link, close);
-        let (fault, reports) = (self.fault, self.reports.clone());
-        self.tasks.spawn(carry(line, link, LinkOrigin::Accepted, reports, closed, fault));
+        let (manner, reports) = (self.manner(), self.reports.clone());
+        self.tasks.spawn(carry(line, link, LinkOrigin::Accepted, reports, closed, manner));
     }
 
     async fn shut_down(mut self) -> Result<(), DriverError> {
@@ -238,16 +244,16 @@ async fn answer(
     link: LinkId,
     reports: Reports,
     closed: oneshot::Receiver<()>,
-    fault: Option<Fault>,
+    manner: Manner,
 ) -> Result<(), NodeGone> {
     let reason = match line {
         Ok(line) => {
             let origin = LinkOrigin::Dialled(number);
-            return carry(line, link, origin, reports, closed, fault).await;
+            return carry(line, link, origin, reports, closed, manner).await;
         }
         Err(reason) => reason,
     };
-    match fault {
+    match manner.fault {
         Some(Fault::AnswersFailedDialsNever) => return Ok(()),
         Some(Fault::AnswersCancelledDialsNever) if reason == DialFailure::Cancelled => {
             return Ok(());

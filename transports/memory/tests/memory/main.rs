@@ -6,5 +6,6 @@ mod cuts;
 mod dials;
 mod links;
 mod node;
+mod packets;
 mod shutdown;
 mod sightings;

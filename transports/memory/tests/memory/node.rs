@@ -21,6 +21,7 @@ pub(crate) struct Node {
     port: Option<NodePort>,
     reports: mpsc::Receiver<(TransportId, Report)>,
     senders: HashMap<LinkId, LinkSender>,
+    /// Of the newest link, or the size of its packets.
     chunk_bytes: usize,
     set_aside: VecDeque<TransportEvent>,
     dials: u64,
@@ -82,8 +83,11 @@ impl Node {
             Report::Writable(link) => Err(link),
             Report::LinkUp(up, sender) => {
                 self.senders.insert(up.link, sender);
-                let LinkShape::Stream { chunk_bytes, .. } = up.shape else { panic!() };
-                self.chunk_bytes = chunk_bytes;
+                self.chunk_bytes = match up.shape {
+                    LinkShape::Stream { chunk_bytes, .. } => chunk_bytes,
+                    LinkShape::Packet { packet_bytes, .. } => packet_bytes,
+                    other => panic!("{other:?}"),
+                };
                 Ok(TransportEvent::LinkUp(up))
             }
         }
@@ -162,6 +166,31 @@ impl Node {
                 Err(_room) => {}
             }
         }
+    }
+
+    /// Sends packets one by one.
+    pub(crate) async fn send_packets(&mut self, link: LinkId, packets: &[Vec<u8>]) {
+        for packet in packets {
+            while !self.try_send(link, packet) {
+                if let Ok(event) = self.next().await {
+                    self.set_aside.push_back(event);
+                }
+            }
+        }
+    }
+
+    /// The packets that come until none has come for `quiet`.
+    pub(crate) async fn packets(&mut self, link: LinkId, quiet: Duration) -> Vec<Vec<u8>> {
+        let mut packets = Vec::new();
+        while let Ok(event) = timeout(quiet, self.next_event(|event| !is_sighting(event))).await {
+            match event {
+                TransportEvent::Received { link: from, data } if from == link => {
+                    packets.push(data.to_vec());
+                }
+                other => panic!("a packet, not {other:?}"),
+            }
+        }
+        packets
     }
 
     /// Sends one chunk if there is room.
