@@ -11,7 +11,7 @@ mod outbound;
 mod owed;
 mod pace;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use checks::Checks;
 use image::nonce;
@@ -256,9 +256,9 @@ impl Packets {
             if left == 0 {
                 return Ok(None);
             }
-            let _ = packet.split_to(packet.len() - left);
+            packet.advance(packet.len() - left);
         } else {
-            let _ = packet.split_to(HEADER_BYTES);
+            packet.advance(HEADER_BYTES);
         }
         // Frames of other lanes than the handshake's are sent again until it is over.
         if packet.is_empty() || (self.greets && header.lane != Lane::Control) {

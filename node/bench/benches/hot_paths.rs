@@ -3,7 +3,10 @@
 use bytes::Bytes;
 use divan::Bencher;
 use divan::counter::BytesCount;
-use hedgerow_bench::{Ciphers, Line};
+use hedgerow_bench::{Ciphers, Line, Packets};
+
+#[global_allocator]
+static ALLOCATOR: divan::AllocProfiler = divan::AllocProfiler::system();
 
 fn main() {
     divan::main();
@@ -36,4 +39,14 @@ fn relayed_messages_of_64_kib(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn one_small_message(bencher: Bencher<'_, '_>) {
     deliver(bencher, Line::new(2, Ciphers::Accelerated), 1, 1);
+}
+
+/// Sixteen frames of 4 KiB in packets of 244 bytes, there and acknowledged; ordered ones are not.
+#[divan::bench(args = [false, true])]
+fn packets_of_frames_of_4_kib(bencher: Bencher<'_, '_>, is_ordered: bool) {
+    let mut packets = Packets::new(is_ordered, Ciphers::Accelerated);
+    let payload = Bytes::from(vec![7; 4_096]);
+    bencher
+        .counter(BytesCount::new(16 * payload.len()))
+        .bench_local(|| packets.carry(&payload, 16));
 }

@@ -10,7 +10,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use hedgerow_bench::{Ciphers, Grid, Line};
+use hedgerow_bench::{Ciphers, Grid, Line, Packets};
 
 type Load = (Line, Bytes, usize);
 
@@ -49,5 +49,23 @@ fn alternates(mut grid: Grid) -> Grid {
     grid
 }
 
-library_benchmark_group!(name = hot_paths, benchmarks = [deliver, routes, alternates]);
+/// A packet-shaped link that has carried as much before.
+fn packets(is_ordered: bool, bytes: usize, count: usize) -> (Packets, Bytes, usize) {
+    let (mut packets, payload) = (Packets::new(is_ordered, Ciphers::None), vec![7; bytes].into());
+    for _ in 0..8 {
+        packets.carry(&payload, count);
+    }
+    (packets, payload, count)
+}
+
+#[library_benchmark]
+#[bench::of_16_frames_of_4_kib(args = (false, 4_096, 16), setup = packets)]
+#[bench::of_16_ordered_frames_of_4_kib(args = (true, 4_096, 16), setup = packets)]
+#[bench::of_a_short_frame(args = (false, 20, 1), setup = packets)]
+fn carry((mut packets, payload, count): (Packets, Bytes, usize)) -> Packets {
+    packets.carry(&payload, black_box(count));
+    packets
+}
+
+library_benchmark_group!(name = hot_paths, benchmarks = [deliver, carry, routes, alternates]);
 main!(library_benchmark_groups = hot_paths);

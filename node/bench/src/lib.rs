@@ -2,8 +2,10 @@
 //! hot paths cost by themselves. And a square of nodes that are only told of.
 
 mod grid;
+mod packets;
 
 pub use grid::Grid;
+pub use packets::Packets;
 
 use bytes::{Bytes, BytesMut};
 use hedgerow::Identity;
@@ -32,6 +34,16 @@ pub enum Ciphers {
     Portable,
     /// None: what remains is everything around them.
     None,
+}
+
+impl Ciphers {
+    fn provider(self) -> std::sync::Arc<dyn AeadProvider> {
+        match self {
+            Self::Accelerated => std::sync::Arc::new(Accelerated::detect()),
+            Self::Portable => std::sync::Arc::new(Portable),
+            Self::None => std::sync::Arc::new(Nothing),
+        }
+    }
 }
 
 /// Seals nothing.
@@ -203,11 +215,7 @@ fn link(number: usize) -> LinkId {
 }
 
 fn node(now: Instant, number: usize, ciphers: Ciphers) -> Node {
-    let aead: std::sync::Arc<dyn AeadProvider> = match ciphers {
-        Ciphers::Accelerated => std::sync::Arc::new(Accelerated::detect()),
-        Ciphers::Portable => std::sync::Arc::new(Portable),
-        Ciphers::None => std::sync::Arc::new(Nothing),
-    };
+    let aead = ciphers.provider();
     let local = Local {
         identity: identity(number),
         network: Network::open("bench").expect("a name"),
