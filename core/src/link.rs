@@ -194,6 +194,9 @@ impl Link {
         data: BytesMut,
     ) {
         self.received.add(now, data.len());
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
         match &mut self.carrier {
             Carrier::Stream(stream) => {
                 stream.push(data);
@@ -246,7 +249,13 @@ impl Link {
             let whole = match next {
                 Ok(Some(whole)) => whole,
                 Ok(None) => break,
-                Err(violation) => return self.violate(now, violation),
+                Err(violation) => {
+                    // Of one that is closing anyway, only acknowledgements matter.
+                    if !matches!(self.phase, Phase::Closing { .. } | Phase::Closed) {
+                        self.violate(now, violation);
+                    }
+                    break;
+                }
             };
             let lane = whole.prefix.lane;
             match &self.phase {
