@@ -411,6 +411,7 @@ impl Link {
                 Phase::Closing { .. } => core::mem::take(&mut stream.last).into(),
                 Phase::Closed => Bytes::new(),
             },
+            Carrier::Packets(_) if matches!(self.phase, Phase::Closed) => Bytes::new(),
             Carrier::Packets(packets) => {
                 if let Phase::Greeting(greeting) = &mut self.phase
                     && !greeting.outbox.is_empty()

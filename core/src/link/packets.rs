@@ -27,7 +27,8 @@ use super::seal::Seals;
 use crate::crypto::aead::TAG_BYTES;
 use crate::crypto::noise::HANDSHAKE_BYTES_MAX;
 use crate::limits::{
-    CONTROL_BYTES_MAX, FRAGMENTS_STALLED, FRAGMENTS_WINDOW, PACKET_BYTES_MAX, PACKET_BYTES_MIN,
+    CONTROL_BYTES_MAX, FRAGMENTS_EARLY_BYTES_MAX, FRAGMENTS_STALLED, FRAGMENTS_WINDOW,
+    PACKET_BYTES_MAX, PACKET_BYTES_MIN,
 };
 use crate::time::{Instant, earliest};
 use crate::wire::fragment::{Ack, HEADER_BYTES, Header};
@@ -129,7 +130,7 @@ impl Packets {
         let way = |lane: Lane| Way {
             inbound: Inbound::new(now),
             owed: Owed::default(),
-            outbound: Outbound::new(lane),
+            outbound: Outbound::new(now, lane),
         };
         Self {
             packet_bytes: packet_bytes.clamp(PACKET_BYTES_MIN, PACKET_BYTES_MAX),
@@ -191,7 +192,11 @@ impl Packets {
             CONTROL_BYTES_MAX + TAG_BYTES
         };
         let data_bytes_max = self.data_bytes_max;
-        Rules { lane, checks: self.checks(), control_bytes_max, data_bytes_max }
+        // Nobody has shown who is there: a message of the handshake is all there may be.
+        let early_bytes_max =
+            if self.greets { control_bytes_max } else { FRAGMENTS_EARLY_BYTES_MAX };
+        let checks = self.checks();
+        Rules { lane, checks, control_bytes_max, data_bytes_max, early_bytes_max }
     }
 
     /// The handshake is done; the other end takes so many fragments at once.
@@ -210,12 +215,13 @@ impl Packets {
     /// Nothing is sent any more but what the control lane has begun, and one last frame on it.
     pub(super) fn send_last(&mut self, image: impl FnOnce(u64, Layout) -> Image) {
         for lane in Lane::DATA {
-            self.way_mut(lane).outbound.clear(true);
+            let left_bytes = self.way_mut(lane).outbound.clear();
+            self.under_way -= left_bytes.min(self.under_way);
         }
         self.closes = true;
         let layout = self.layout();
         let outbound = &mut self.way_mut(Lane::Control).outbound;
-        outbound.clear(false);
+        outbound.clear_unsent();
         let image = image(outbound.frame_number(), layout);
         outbound.push(image);
     }
@@ -224,8 +230,9 @@ impl Packets {
     pub(super) fn send_ack(&mut self) {
         self.closes = true;
         for way in &mut self.ways {
-            way.outbound.clear(true);
+            way.outbound.clear();
         }
+        self.under_way = 0;
         self.way_mut(Lane::Control).owed.hurry();
     }
 
@@ -369,7 +376,12 @@ impl Packets {
     fn candidate(&mut self, now: Instant, frames: &mut dyn Frames) -> Option<Candidate> {
         let full = self.pace.window(self.packet_bytes);
         let urgent = full + URGENT_PACKETS * self.packet_bytes;
-        let order = if self.normal_in_a_row >= NORMAL_PER_BULK {
+        let is_starved = |lane: Lane| self.way(lane).outbound.is_starved(now);
+        let order = if is_starved(Lane::Bulk) {
+            [Lane::Bulk, Lane::Control, Lane::Realtime, Lane::Normal]
+        } else if is_starved(Lane::Normal) {
+            [Lane::Normal, Lane::Control, Lane::Realtime, Lane::Bulk]
+        } else if self.normal_in_a_row >= NORMAL_PER_BULK {
             [Lane::Control, Lane::Realtime, Lane::Bulk, Lane::Normal]
         } else {
             [Lane::Control, Lane::Realtime, Lane::Normal, Lane::Bulk]
@@ -430,7 +442,7 @@ impl Packets {
             Lane::Bulk => self.normal_in_a_row = 0,
             Lane::Control | Lane::Realtime => {}
         }
-        // The content moves out of the lane and back: writing it needs the buffer.
+        // The content is borrowed from the lane while it is written.
         let mut buffer = core::mem::take(&mut self.buffer);
         let (header, content) = self.way(lane).outbound.fragment(candidate)?;
         let packet = write(&mut buffer, header, ack.as_ref(), content);
@@ -439,7 +451,7 @@ impl Packets {
             self.on_told(ack);
         }
         if self.is_ordered {
-            self.way_mut(lane).outbound.on_sent_once(candidate);
+            self.way_mut(lane).outbound.on_sent_once(now, candidate);
             return Some(packet);
         }
         let departure = self.pace.on_sent(now, self.under_way);

@@ -9,10 +9,11 @@ use hedgerow_core::limits::{
 };
 use hedgerow_core::link::LinkEnd;
 use hedgerow_core::wire::control::{CloseCode, Control};
+use hedgerow_core::wire::fragment::Header;
 use hedgerow_netem::Shape;
 
 use crate::page::radio;
-use crate::rig::{Rig, frame};
+use crate::rig::{Rig, Seeded, frame};
 
 const TRIP: Duration = Duration::from_millis(60);
 
@@ -193,4 +194,55 @@ fn packets_that_are_cut_or_dropped_for_their_size_become_smaller() {
             assert!(rig.now.since(hedgerow_core::time::Instant::from_millis(1_000)) < most);
         }
     }
+}
+
+#[test]
+fn a_frame_that_was_begun_is_not_given_up_while_realtime_fills_the_link() {
+    let mut rig = Rig::up(244, false, radio(244, 20_000, TRIP, 0), 3);
+    rig.ends[1].keeps = false;
+    rig.ends[0].shelf.data.push_back(frame(Lane::Normal, 1, 60_000));
+    rig.run(Duration::from_secs(1));
+    rig.ends[0].shelf.again = Some(frame(Lane::Realtime, 2, 1_000));
+    rig.run(FRAGMENTS_STALLED * 4);
+    assert!(rig.ends.iter().all(|end| end.end.is_none()), "{:?}", rig.ends[1].end);
+    rig.ends[0].shelf.again = None;
+    rig.ends[1].keeps = true;
+    rig.run(Duration::from_secs(5));
+    assert_eq!(rig.ends[1].data.last(), Some(&frame(Lane::Normal, 1, 60_000)));
+}
+
+#[test]
+fn the_last_words_of_a_busy_link_arrive_and_nothing_follows_them() {
+    for loss_ppm in [0, 100_000] {
+        let shape = radio(244, 170_000, Duration::from_millis(100), loss_ppm);
+        let mut rig = Rig::up(244, false, shape, 3);
+        rig.ends[0].shelf.again = Some(frame(Lane::Bulk, 0, 16_384));
+        rig.run(Duration::from_secs(2));
+        let (now, retry_after) = (rig.now, Duration::from_secs(3));
+        rig.ends[0].link.close(now, CloseCode::AtCapacity, retry_after);
+        rig.run_while(TRIP * 20, |rig| rig.ends.iter().any(|end| end.end.is_none()));
+        assert_eq!(rig.ends[0].end, Some(LinkEnd::Here(CloseCode::AtCapacity)));
+        let by_peer = LinkEnd::ByPeer { code: CloseCode::AtCapacity, retry_after };
+        assert_eq!(rig.ends[1].end, Some(by_peer), "{loss_ppm}");
+        if loss_ppm == 0 {
+            assert!(rig.now.since(now) <= TRIP * 4, "{:?}", rig.now.since(now));
+        }
+        let sent = rig.ends.each_ref().map(|end| end.sent.packets);
+        rig.run(Duration::from_secs(5));
+        assert_eq!(rig.ends.each_ref().map(|end| end.sent.packets), sent);
+    }
+}
+
+#[test]
+fn a_stranger_makes_a_link_keep_no_more_than_a_message_of_the_handshake() {
+    let mut rig = Rig::new(244, false, [radio(244, 170_000, TRIP, 0); 2], 3);
+    let end = &mut rig.ends[1];
+    for sequence in 1..FRAGMENTS_WINDOW {
+        let header =
+            Header { lane: Lane::Control, first: false, last: false, ack: false, sequence };
+        let packet = [&header.encode()[..], &[7; 242]].concat();
+        end.link.handle_bytes(rig.now, &end.local, &mut Seeded(1), packet[..].into());
+    }
+    let view = end.link.packets().unwrap();
+    assert!(view.held_bytes <= 1_100 && view.figures.crowded > 0, "{view:?}");
 }

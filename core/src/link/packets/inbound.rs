@@ -6,7 +6,7 @@ use alloc::collections::BTreeMap;
 use bytes::{Buf, BytesMut};
 
 use super::checks::Checks;
-use crate::limits::{FRAGMENTS_EARLY_BYTES_MAX, FRAGMENTS_WINDOW};
+use crate::limits::FRAGMENTS_WINDOW;
 use crate::link::Violation;
 use crate::time::Instant;
 use crate::wire::fragment::{
@@ -55,6 +55,8 @@ pub(super) struct Rules {
     pub(super) control_bytes_max: usize,
     /// The largest body of a data frame, in bytes.
     pub(super) data_bytes_max: usize,
+    /// What may be kept of fragments that wait for a missing one, on all lanes, in bytes.
+    pub(super) early_bytes_max: usize,
 }
 
 impl Rules {
@@ -179,7 +181,7 @@ impl Inbound {
             return Ok((Taken::InOrder, None));
         }
         if number > self.next {
-            if *early_bytes + content.len() > FRAGMENTS_EARLY_BYTES_MAX {
+            if *early_bytes + content.len() > rules.early_bytes_max {
                 return Ok((Taken::Refused { cut: false }, None));
             }
             *early_bytes += content.len();

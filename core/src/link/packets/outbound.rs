@@ -12,6 +12,8 @@ use crate::wire::lane::Lane;
 
 /// So many fragments that were sent later have arrived: the one before is lost (RFC 9002, 6.1.1).
 const REORDERED_MAX: u64 = 3;
+/// A frame that was begun goes on after so long, whatever goes first.
+const STARVED_AFTER: Duration = Duration::from_secs(5);
 /// A fragment that was sent so often, while smaller ones arrive, is too large for the link.
 const SENT_IN_VAIN: u8 = 4;
 /// So is one of the handshake that was sent so often, which has little time.
@@ -39,6 +41,8 @@ pub(super) struct Outbound {
     newest: u64,
     /// When the next one is lost that left before it.
     lose_at: Option<Instant>,
+    /// When a fragment last left.
+    sent_at: Instant,
 }
 
 #[derive(Debug)]
@@ -99,7 +103,7 @@ pub(super) struct Candidate {
 }
 
 impl Outbound {
-    pub(super) fn new(lane: Lane) -> Self {
+    pub(super) fn new(now: Instant, lane: Lane) -> Self {
         Self {
             lane,
             next: 0,
@@ -110,6 +114,7 @@ impl Outbound {
             order: 0,
             newest: 0,
             lose_at: None,
+            sent_at: now,
         }
     }
 
@@ -138,14 +143,26 @@ impl Outbound {
         self.frames.push_back(Frame { number, image });
     }
 
-    /// Forgets what was not yet begun to be sent, and if `all`, everything.
-    pub(super) fn clear(&mut self, all: bool) {
+    /// Forgets what was not yet begun to be sent.
+    pub(super) fn clear_unsent(&mut self) {
         let next = self.next;
-        self.frames.retain(|frame| !all && frame.number < next);
-        if all {
-            self.flight.clear();
-            (self.lost, self.armed, self.lose_at) = (0, 0, None);
-        }
+        self.frames.retain(|frame| frame.number < next);
+    }
+
+    /// Forgets everything. Returns bytes that are not under way any more.
+    pub(super) fn clear(&mut self) -> usize {
+        self.frames.clear();
+        (self.lost, self.armed, self.lose_at) = (0, 0, None);
+        let flights = self.flight.drain(..);
+        let under_way = flights.filter(|flight| flight.state == State::UnderWay);
+        under_way.map(|flight| flight.packet_bytes).sum()
+    }
+
+    /// Whether a frame was begun and got no further for long, as others go first. The other end
+    /// would give it up.
+    pub(super) fn is_starved(&self, now: Instant) -> bool {
+        let begun = self.frames.back().is_some_and(|frame| frame.number < self.next);
+        begun && self.has_unsent() && now.since(self.sent_at) >= STARVED_AFTER
     }
 
     fn frame(&self, number: u64) -> Option<&Frame> {
@@ -183,7 +200,8 @@ impl Outbound {
     }
 
     /// A fragment leaves, on a link that repeats by itself.
-    pub(super) fn on_sent_once(&mut self, candidate: &Candidate) {
+    pub(super) fn on_sent_once(&mut self, now: Instant, candidate: &Candidate) {
+        self.sent_at = now;
         self.next = candidate.number + 1;
         while self.frames.front().is_some_and(|frame| frame.end() <= self.next) {
             self.frames.pop_front();
@@ -193,6 +211,7 @@ impl Outbound {
     /// A fragment leaves; says whether it was sent before.
     pub(super) fn on_sent(&mut self, candidate: &Candidate, departure: Departure) -> bool {
         self.order += 1;
+        self.sent_at = departure.at;
         let order = self.order;
         let packet_bytes = HEADER_BYTES + candidate.content_bytes;
         let at = candidate.number.checked_sub(self.base());
