@@ -8,7 +8,7 @@ use hedgerow_core::id::Instance;
 use hedgerow_core::identity::Identity;
 use hedgerow_core::local::Local;
 use hedgerow_core::network::{InvalidNetworkName, Network, NetworkSecret};
-use hedgerow_driver::Driver;
+use hedgerow_driver::{ConnectionType, Disabled, Driver};
 
 use crate::cipher::{self, AeadProvider};
 use crate::config::{Config, ConfigError};
@@ -211,6 +211,7 @@ impl MeshBuilder {
         };
         let mut drivers = self.drivers;
         let listen_addresses = add_lan(&config, &mut drivers);
+        add_ble(&config, &mut drivers);
         let (limit, found) = (usize::from(u8::MAX), drivers.len());
         if found > limit {
             return Err(StartError::TooManyTransports { limit, found });
@@ -226,7 +227,8 @@ impl MeshBuilder {
 fn add_lan(config: &Config, drivers: &mut Vec<Box<dyn Driver>>) -> Vec<SocketAddr> {
     let lan = &config.transports.lan;
     if !lan.enabled {
-        drivers.push(Box::new(hedgerow_lan::Disabled));
+        let how = "switched off: set transports.lan.enabled = true to use the local network";
+        drivers.push(Box::new(Disabled::new(ConnectionType::AccessPoint, how)));
         return Vec::new();
     }
     let (ip, port) = config.tcp_listener();
@@ -243,6 +245,24 @@ fn add_lan(config: &Config, drivers: &mut Vec<Box<dyn Driver>>) -> Vec<SocketAdd
     drivers.push(Box::new(driver));
     addresses
 }
+
+#[cfg(feature = "ble")]
+fn add_ble(config: &Config, drivers: &mut Vec<Box<dyn Driver>>) {
+    let ble = &config.transports.ble;
+    if !ble.enabled {
+        let how = "switched off: set transports.ble.enabled = true to use Bluetooth";
+        drivers.push(Box::new(Disabled::new(ConnectionType::Bluetooth, how)));
+        return;
+    }
+    drivers.push(Box::new(hedgerow_ble::Ble::new(hedgerow_ble::BleConfig {
+        adapter: ble.adapter.clone(),
+        links_max: ble.links_max,
+        l2cap: ble.l2cap,
+    })));
+}
+
+#[cfg(not(feature = "ble"))]
+fn add_ble(_: &Config, _: &mut Vec<Box<dyn Driver>>) {}
 
 #[cfg(not(feature = "lan"))]
 fn add_lan(_: &Config, _: &mut Vec<Box<dyn Driver>>) -> Vec<SocketAddr> {

@@ -31,8 +31,8 @@
 //! A node runs inside a tokio runtime. All handles are cheap, and every method that waits says
 //! what happens when its future is dropped.
 //!
-//! Features, both on by default: `lan`, the local network; `accelerated`, ciphers that use what
-//! the processor has.
+//! Features, all on by default: `lan`, the local network; `ble`, Bluetooth LE; `accelerated`,
+//! ciphers that use what the processor has.
 
 #![forbid(unsafe_code)]
 

@@ -10,6 +10,32 @@ use serde::{Deserialize, Serialize};
 pub struct TransportsConfig {
     /// The local network.
     pub lan: LanConfig,
+    /// Bluetooth LE.
+    pub ble: BleConfig,
+}
+
+/// Bluetooth LE: peers find each other by advertisements and connect over GATT or L2CAP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BleConfig {
+    /// Whether it is used at all. A machine without an adapter is no error.
+    pub enabled: bool,
+    /// The adapter to use, as `bluetoothctl list` numbers them: `hci0`. The first that is switched
+    /// on if it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<String>,
+    /// Links at once. Phones and laptops hold 3 to 7, some controllers 20; one that is asked for
+    /// more than its hardware holds loses links.
+    pub links_max: usize,
+    /// Whether L2CAP channels are used where both ends have them: several times as fast as GATT,
+    /// which carries what a channel does not.
+    pub l2cap: bool,
+}
+
+impl Default for BleConfig {
+    fn default() -> Self {
+        Self { enabled: true, adapter: None, links_max: 5, l2cap: true }
+    }
 }
 
 /// The local network: peers find each other over multicast DNS and connect over TCP.

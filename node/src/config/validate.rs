@@ -7,6 +7,8 @@ use hedgerow_core::network::Network;
 
 use super::{Config, ConfigError, Problem, Problems};
 
+/// More links than any Bluetooth controller holds.
+const BLE_LINKS_MAX: usize = 32;
 /// The longest pause of an observer: over it a person thinks the graph is stuck.
 const OBSERVER_COALESCE_MS_MAX: u64 = 60_000;
 /// The longest patience of the Bus: a day.
@@ -130,6 +132,14 @@ impl Config {
         let (messages, bytes) = (count(bus.inbox_messages_max), count(bus.inbox_bytes_max));
         check("bus.inbox_messages_max", messages, 1, count(INBOX_MESSAGES_MAX));
         check("bus.inbox_bytes_max", bytes, 1, count(INBOX_BYTES_MAX));
+        let ble = &self.transports.ble;
+        check("transports.ble.links_max", count(ble.links_max), 1, count(BLE_LINKS_MAX));
+        if let Some(adapter) = &ble.adapter
+            && (adapter.is_empty() || !adapter.chars().all(|c| c.is_ascii_alphanumeric()))
+        {
+            let message = format!("{adapter:?} names no adapter: write hci0");
+            problems.push(Problem::new("transports.ble.adapter", message));
+        }
     }
 }
 

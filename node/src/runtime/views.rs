@@ -105,8 +105,10 @@ pub(super) fn log_condition(transport: &ConnectionType, condition: &Condition) {
     let (transport, state, detail) = (transport.name(), condition.state, &condition.detail);
     match state {
         ConditionState::Ok => tracing::info!(transport, "works again"),
-        // Somebody wants it so.
-        ConditionState::Disabled => tracing::info!(transport, ?state, "{detail}"),
+        // Somebody wants it so, or cannot have it otherwise.
+        ConditionState::Disabled | ConditionState::NoHardware => {
+            tracing::info!(transport, ?state, "{detail}")
+        }
         _ => tracing::warn!(transport, ?state, "{detail}"),
     }
 }

@@ -111,17 +111,21 @@
 #![forbid(unsafe_code)]
 
 pub mod conformance;
+mod disabled;
+mod links;
 mod port;
 
 use std::future::Future;
 use std::pin::Pin;
 
+pub use disabled::Disabled;
 pub use hedgerow_core::id::{Address, DialId, LinkId, TransportId};
 pub use hedgerow_core::io::{
     Beacon, BeaconIdentity, Condition, ConditionState, ConnectionType, DialFailure, Endpoint,
     LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp, Sighting, TransportCommand,
     TransportEvent, TransportProfile, whole_pdus,
 };
+pub use links::{LinkDeadline, Links, OpenLink};
 pub use port::{
     CHUNKS_IN_DRIVER, LinkSender, NodeGone, NodePort, NodeSlot, Outgoing, PACKETS_IN_DRIVER, Port,
     Report, Reports, connect,

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use crate::LINKS_MAX;
 use crate::condition::{Conditions, Part};
-use crate::link::{DRAINS_MAX, Links};
+use crate::link::{DRAINS_MAX, TcpLinks};
 use crate::task::outcome;
 
 /// Links that one listener holds: those that are up, those whose handshake the core lets be under
@@ -34,7 +34,7 @@ pub(crate) struct Accept {
     pub(crate) listener: TcpListener,
     /// Which part of the condition is its own.
     pub(crate) part: Part,
-    pub(crate) links: Arc<Links>,
+    pub(crate) links: Arc<TcpLinks>,
     pub(crate) conditions: Arc<Conditions>,
     /// The first beacon lets it begin; when the sender is gone, it ends.
     pub(crate) beacon: watch::Receiver<Option<Beacon>>,

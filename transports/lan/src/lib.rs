@@ -19,7 +19,6 @@
 mod accept;
 mod condition;
 mod dial;
-mod disabled;
 mod discovery;
 mod endpoint;
 mod interface;
@@ -40,7 +39,6 @@ use std::time::Duration;
 
 use hedgerow_driver::{ConnectionType, Driver, DriverFuture, Port, TransportProfile};
 
-pub use disabled::Disabled;
 pub use interface::{InterfaceRules, Skip};
 pub use survey::{InterfaceStatus, interfaces};
 

@@ -1,22 +1,22 @@
 //! One TCP connection as a link.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use hedgerow_driver::{
-    Endpoint, LinkEstimate, LinkId, LinkLoss, LinkOrigin, LinkShape, LinkUp, NodeGone, Outgoing,
-    Reports,
+    Endpoint, LinkDeadline, LinkEstimate, LinkId, LinkLoss, LinkOrigin, LinkShape, LinkUp, Links,
+    NodeGone, Outgoing, Reports,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tracing::debug;
 
 use crate::socket;
@@ -52,120 +52,50 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// The same when the driver shuts down.
 const SHUTDOWN_WITHIN: Duration = Duration::from_millis(400);
 
-/// The links that are up, to tell each when it is to end.
+/// The links over TCP that are up.
 #[derive(Debug)]
-pub(crate) struct Links {
-    reports: Reports,
+pub(crate) struct TcpLinks {
+    links: Arc<Links>,
     /// Places for links that wait for the other end's close.
     drains: Semaphore,
-    table: Mutex<Table>,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    ends: HashMap<LinkId, watch::Sender<Option<LinkLoss>>>,
-    shutting_down: bool,
-}
-
-impl Links {
+impl TcpLinks {
     pub(crate) fn new(reports: Reports) -> Self {
-        Self { reports, drains: Semaphore::new(DRAINS_MAX), table: Mutex::default() }
+        Self { links: Arc::new(Links::new(reports)), drains: Semaphore::new(DRAINS_MAX) }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        // Every change is one call on a map: a panic elsewhere leaves it whole.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The core closes a link; one that is already down is no matter.
+    /// The core closes a link.
     pub(crate) fn close(&self, link: LinkId) {
-        if let Some(end) = self.table().ends.get(&link) {
-            end.send_replace(Some(LinkLoss::Closed));
-        }
+        self.links.close(link);
     }
 
     /// Ends all links, and each that comes up from now on.
     pub(crate) fn shut_down(&self) {
-        let mut table = self.table();
-        table.shutting_down = true;
-        for end in table.ends.values() {
-            end.send_replace(Some(LinkLoss::Shutdown));
-        }
-    }
-
-    fn open(self: &Arc<Self>, link: LinkId) -> Open {
-        let mut table = self.table();
-        let (sender, end) = watch::channel(table.shutting_down.then_some(LinkLoss::Shutdown));
-        table.ends.insert(link, sender);
-        Open { links: Arc::clone(self), link, end: End(end) }
+        self.links.shut_down();
     }
 
     /// Announces a connection as a link and carries its bytes until it is down.
     pub(crate) async fn carry(
-        self: &Arc<Self>,
+        &self,
         stream: TcpStream,
         origin: LinkOrigin,
         endpoint: Endpoint,
     ) -> Result<(), NodeGone> {
         socket::tune(&stream);
-        let link = self.reports.next_link();
-        let open = self.open(link);
+        let (open, reports) = (self.links.open(), self.links.reports());
+        let link = open.link;
         debug!(?link, %endpoint, ?origin, "link up");
         let shape =
             LinkShape::Stream { chunk_bytes: CHUNK_BYTES, frame_bytes_max: FRAME_BYTES_MAX };
         let up = LinkUp { link, origin, shape, endpoint, estimate: ESTIMATE };
-        let outgoing = self.reports.link_up(up).await?;
+        let outgoing = reports.link_up(up).await?;
 
-        let received = |data| self.reports.received(link, data);
+        let received = |data| reports.received(link, data);
         let loss = until_down(stream, outgoing, received, open.end.clone(), &self.drains).await;
         drop(open);
         debug!(?link, %loss, "link down");
-        self.reports.link_down(link, loss).await
-    }
-}
-
-/// A link's place in the table, until it is dropped.
-struct Open {
-    links: Arc<Links>,
-    link: LinkId,
-    end: End,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.links.table().ends.remove(&self.link);
-    }
-}
-
-/// Tells a link when it is to end, and why.
-#[derive(Clone)]
-struct End(watch::Receiver<Option<LinkLoss>>);
-
-impl End {
-    async fn asked(&mut self) {
-        let _ = self.0.wait_for(Option::is_some).await;
-    }
-
-    async fn shutting_down(&mut self) {
-        // An error says that the table is gone, and the driver with it.
-        let _ = self.0.wait_for(|end| *end == Some(LinkLoss::Shutdown)).await;
-    }
-
-    /// Waits until the link had its time to end well.
-    async fn overdue(mut self) -> LinkLoss {
-        let asked = self.0.wait_for(Option::is_some).await.is_ok();
-        if asked && *self.0.borrow() == Some(LinkLoss::Closed) {
-            tokio::select! {
-                () = sleep(CLOSE_WITHIN) => return LinkLoss::Closed,
-                () = self.shutting_down() => {}
-            }
-        }
-        sleep(SHUTDOWN_WITHIN).await;
-        LinkLoss::Shutdown
-    }
-
-    fn reason(&self) -> LinkLoss {
-        self.0.borrow().clone().unwrap_or(LinkLoss::Closed)
+        reports.link_down(link, loss).await
     }
 }
 
@@ -173,7 +103,7 @@ async fn until_down<F>(
     mut stream: TcpStream,
     outgoing: Outgoing,
     received: impl Fn(BytesMut) -> F,
-    end: End,
+    end: LinkDeadline,
     drains: &Semaphore,
 ) -> LinkLoss
 where
@@ -181,7 +111,7 @@ where
 {
     tokio::select! {
         loss = converse(&mut stream, outgoing, received, end.clone(), drains) => loss,
-        loss = end.overdue() => loss,
+        loss = end.overdue(CLOSE_WITHIN, SHUTDOWN_WITHIN) => loss,
     }
 }
 
@@ -190,7 +120,7 @@ async fn converse<F>(
     stream: &mut TcpStream,
     outgoing: Outgoing,
     received: impl Fn(BytesMut) -> F,
-    mut end: End,
+    mut end: LinkDeadline,
     drains: &Semaphore,
 ) -> LinkLoss
 where
@@ -270,7 +200,7 @@ impl Blocks {
 async fn write(
     writer: &mut (impl AsyncWriteExt + Unpin),
     mut outgoing: Outgoing,
-    end: &mut End,
+    end: &mut LinkDeadline,
 ) -> io::Result<Wrote> {
     let mut wrote = Wrote::Nothing;
     loop {

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::accept::Accept;
 use crate::condition::{Conditions, Part};
-use crate::link::Links;
+use crate::link::TcpLinks;
 use crate::listen::{Bound, Missing};
 use crate::task::outcome;
 
@@ -21,7 +21,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Every listener of a driver.
 pub(crate) struct Listeners {
-    pub(crate) links: Arc<Links>,
+    pub(crate) links: Arc<TcpLinks>,
     pub(crate) conditions: Arc<Conditions>,
     /// The first beacon lets them begin; when the sender is gone, they end.
     pub(crate) beacon: watch::Receiver<Option<Beacon>>,
@@ -33,7 +33,7 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     pub(crate) fn new(
-        links: Arc<Links>,
+        links: Arc<TcpLinks>,
         conditions: Arc<Conditions>,
         beacon: watch::Receiver<Option<Beacon>>,
     ) -> Self {
@@ -98,7 +98,7 @@ impl Listeners {
 /// The listeners of what was bound before the driver ran.
 pub(crate) fn listeners(
     bound: Bound,
-    links: Arc<Links>,
+    links: Arc<TcpLinks>,
     conditions: Arc<Conditions>,
     beacon: watch::Receiver<Option<Beacon>>,
 ) -> std::io::Result<(Listeners, Missing)> {

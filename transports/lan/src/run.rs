@@ -17,7 +17,7 @@ use crate::Lan;
 use crate::condition::conditions;
 use crate::dial::dial;
 use crate::discovery::Discovery;
-use crate::link::Links;
+use crate::link::TcpLinks;
 use crate::listeners::listeners;
 use crate::task::outcome;
 
@@ -47,7 +47,7 @@ pub(crate) async fn run(lan: Lan, mut port: Port) -> Result<(), DriverError> {
 
 struct Running {
     reports: Reports,
-    links: Arc<Links>,
+    links: Arc<TcpLinks>,
     /// Dropping a sender cancels its dial. A closed one belongs to a dial that is answered.
     dials: HashMap<DialId, oneshot::Sender<()>>,
     /// Dropping it shuts the accept loops and the discovery down.
@@ -59,7 +59,7 @@ struct Running {
 
 impl Running {
     fn start(lan: Lan, reports: Reports) -> Result<Self, DriverError> {
-        let links = Arc::new(Links::new(reports.clone()));
+        let links = Arc::new(TcpLinks::new(reports.clone()));
         let (conditions, reporter) = conditions(reports.clone());
         let conditions = Arc::new(conditions);
         let (beacon, beacons) = watch::channel(None);

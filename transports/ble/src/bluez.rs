@@ -1,0 +1,19 @@
+//! Linux: BlueZ over its D-Bus interface, with values and channels through sockets.
+
+mod accept;
+mod acl;
+mod advertise;
+mod bus;
+mod channel;
+mod condition;
+mod dial;
+mod endpoint;
+mod objects;
+mod run;
+mod scan;
+mod service;
+mod socket;
+mod station;
+mod supervise;
+
+pub(crate) use run::run;

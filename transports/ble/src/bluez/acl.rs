@@ -1,0 +1,158 @@
+//! Connections of the radio: one between two devices, whatever number of links it carries.
+//!
+//! Both ends may have dialled, so the end of one link says nothing about the connection. It is ended
+//! once it carries nothing, also where a dial was given up or a process before this one left it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tracing::debug;
+use zbus::Connection;
+
+use super::bus::{DeviceProxy, words};
+use super::objects::Objects;
+
+/// A connection that carries no link any more is kept so long: for the next dial, and for the other
+/// end's, which may be on its way.
+const LINGER: Duration = Duration::from_secs(4);
+/// Somebody who came in has so long to find the service and to subscribe.
+const NEWCOMER: Duration = Duration::from_secs(15);
+/// How often connections are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// BlueZ waits 2 s itself, so that what was written last still leaves.
+const DISCONNECT_WITHIN: Duration = Duration::from_secs(6);
+
+/// Who uses which connection.
+#[derive(Debug, Default)]
+pub(super) struct Acls {
+    table: Mutex<HashMap<String, Uses>>,
+}
+
+#[derive(Debug)]
+struct Uses {
+    leases: usize,
+    /// Nobody has used it since.
+    idle_since: Instant,
+}
+
+/// The right to use a connection, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lease {
+    acls: Arc<Acls>,
+    device: String,
+}
+
+impl Acls {
+    fn table(&self) -> MutexGuard<'_, HashMap<String, Uses>> {
+        // Counts change in one step.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Uses the connection to a device, standing or to be made.
+    pub(super) fn lease(self: &Arc<Self>, device: &str) -> Lease {
+        let mut table = self.table();
+        let uses = table
+            .entry(device.to_owned())
+            .or_insert(Uses { leases: 0, idle_since: Instant::now() });
+        uses.leases += 1;
+        Lease { acls: Arc::clone(self), device: device.to_owned() }
+    }
+
+    /// Whether nobody uses it, nor did lately.
+    fn is_idle(&self, device: &str, seen: Instant) -> bool {
+        match self.table().get(device) {
+            Some(uses) => uses.leases == 0 && uses.idle_since.elapsed() >= LINGER,
+            None => seen.elapsed() >= NEWCOMER,
+        }
+    }
+
+    /// Ends the connections of an adapter that carry nothing, until it is dropped.
+    pub(super) async fn tidy(&self, connection: &Connection, objects: &Objects, adapter: &str) {
+        let mut seen: HashMap<String, Instant> = HashMap::new();
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let ours: Vec<String> = {
+                let state = objects.state();
+                let devices = state.devices_of(adapter);
+                // What somebody paired is used by others as well.
+                let ours = devices.filter(|(_, d)| d.connected && d.has_service && !d.paired);
+                ours.map(|(path, _)| path.clone()).collect()
+            };
+            seen.retain(|path, _| ours.contains(path));
+            self.table().retain(|path, uses| uses.leases > 0 || ours.contains(path));
+            for path in ours {
+                let since = *seen.entry(path.clone()).or_insert_with(Instant::now);
+                if self.is_idle(&path, since) {
+                    debug!(device = path, "a connection carries nothing any more");
+                    hang_up(connection, &path).await;
+                }
+            }
+        }
+    }
+}
+
+impl Lease {
+    /// Gives up an attempt to connect. A connection that stands is left to [`Acls::tidy`]: the other
+    /// end may be about to use it.
+    pub(super) async fn give_up(self, connection: &Connection, objects: &Objects) {
+        let (acls, device) = (Arc::clone(&self.acls), self.device.clone());
+        drop(self);
+        let is_unused = acls.table().get(&device).is_none_or(|uses| uses.leases == 0);
+        if is_unused && objects.device(&device).is_none_or(|device| !device.connected) {
+            hang_up(connection, &device).await;
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(uses) = self.acls.table().get_mut(&self.device) {
+            uses.leases -= 1;
+            uses.idle_since = Instant::now();
+        }
+    }
+}
+
+async fn hang_up(connection: &Connection, device: &str) {
+    let ended = timeout(DISCONNECT_WITHIN, async {
+        DeviceProxy::new(connection, device).await?.disconnect().await
+    });
+    if let Ok(Err(error)) = ended.await {
+        // It is gone already, or the daemon is.
+        debug!(device, error = words(&error), "a connection does not end");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_once_nobody_has_used_it_for_a_while() {
+        let acls = Arc::new(Acls::default());
+        let long_ago = Instant::now();
+        let (first, second) = (acls.lease("a"), acls.lease("a"));
+        tokio::time::advance(NEWCOMER).await;
+        drop(first);
+        tokio::time::advance(LINGER).await;
+        assert!(!acls.is_idle("a", long_ago), "the other end's link is carried by it");
+        drop(second);
+        assert!(!acls.is_idle("a", long_ago), "the next dial may follow at once");
+        tokio::time::advance(LINGER).await;
+        assert!(acls.is_idle("a", long_ago));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_has_time_to_subscribe() {
+        let acls = Acls::default();
+        let seen = Instant::now();
+        tokio::time::advance(NEWCOMER / 2).await;
+        assert!(!acls.is_idle("a", seen));
+        tokio::time::advance(NEWCOMER / 2).await;
+        assert!(acls.is_idle("a", seen));
+    }
+}

@@ -1,0 +1,402 @@
+//! What BlueZ says there is: a copy of its adapters and devices, kept by its signals.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::StreamExt as _;
+use hedgerow_driver::Endpoint;
+use tokio::sync::{Notify, watch};
+use tracing::debug;
+use zbus::fdo::{DBusProxy, ObjectManagerProxy};
+use zbus::message::Type;
+use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath};
+
+use super::bus::{ADAPTER, BLUEZ, DEVICE, Properties, is_device, property};
+use crate::beacon::Advertised;
+use crate::gatt::SERVICE;
+
+/// Devices that are remembered. BlueZ forgets those that it does not hear for half a minute; this
+/// is for crowds, and for somebody who makes addresses up.
+const DEVICES_MAX: usize = 1_024;
+/// Signals that may wait while the copy is busy; the bus keeps the rest.
+const SIGNALS_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not 0");
+
+/// An adapter, as BlueZ describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct AdapterState {
+    pub(super) address: String,
+    pub(super) is_random: bool,
+    pub(super) powered: bool,
+    pub(super) discovering: bool,
+}
+
+/// A device that shows our service, or that is connected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct DeviceState {
+    pub(super) address: String,
+    pub(super) is_random: bool,
+    pub(super) has_service: bool,
+    pub(super) connected: bool,
+    pub(super) services_resolved: bool,
+    /// Somebody paired it: it is not ours alone.
+    pub(super) paired: bool,
+    pub(super) rssi_dbm: Option<i16>,
+    pub(super) shown: Option<Advertised>,
+    /// Turns of scanning that ended without a word from it.
+    turns_unheard: u8,
+}
+
+impl DeviceState {
+    /// Where it is dialled.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        let kind = if self.is_random { "random" } else { "public" };
+        Endpoint::new(&format!("{}/{kind}", self.address))
+    }
+}
+
+/// The copy.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// It was looked at once.
+    pub(super) is_filled: bool,
+    /// The daemon has its name on the bus.
+    pub(super) daemon: bool,
+    /// How many daemons there were: a new one knows nothing of what the last one was told.
+    pub(super) daemons: u64,
+    pub(super) adapters: BTreeMap<String, AdapterState>,
+    pub(super) devices: BTreeMap<String, DeviceState>,
+    /// Devices that were heard since they were asked for.
+    pub(super) heard: BTreeMap<String, Heard>,
+}
+
+/// What was heard of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// It advertises.
+    Advertising,
+    /// BlueZ has forgotten it.
+    Gone,
+}
+
+/// The copy, shared.
+#[derive(Debug)]
+pub(super) struct Objects {
+    state: Mutex<State>,
+    changed: watch::Sender<()>,
+    heard: Notify,
+}
+
+impl Objects {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            changed: watch::Sender::new(()),
+            heard: Notify::new(),
+        })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is whole before something could panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `look` finds what it looks for.
+    pub(super) async fn until<T>(&self, mut look: impl FnMut(&State) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        loop {
+            if let Some(found) = look(&self.state()) {
+                return found;
+            }
+            changed.changed().await.expect("the sender is in self");
+        }
+    }
+
+    /// A device by its path.
+    pub(super) fn device(&self, path: &str) -> Option<DeviceState> {
+        self.state().devices.get(path).cloned()
+    }
+
+    /// Waits until devices were heard or are gone, and takes them.
+    pub(super) async fn heard(&self) -> Vec<(String, DeviceState, Heard)> {
+        loop {
+            {
+                let mut state = self.state();
+                if !state.heard.is_empty() {
+                    let heard = std::mem::take(&mut state.heard).into_iter();
+                    let devices = heard.filter_map(|(path, heard)| {
+                        let device = state.devices.get(&path).cloned()?;
+                        if heard == Heard::Gone {
+                            state.devices.remove(&path);
+                        }
+                        Some((path, device, heard))
+                    });
+                    return devices.collect();
+                }
+            }
+            self.heard.notified().await;
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let any_heard = {
+            let mut state = self.state();
+            change(&mut state);
+            !state.heard.is_empty()
+        };
+        self.changed.send_replace(());
+        if any_heard {
+            self.heard.notify_one();
+        }
+    }
+
+    /// A turn of scanning is over. Returns the devices of an adapter that were not heard for
+    /// `turns_max` of them; they count as gone.
+    pub(super) fn end_turn(&self, adapter: &str, turns_max: u8) -> Vec<(String, DeviceState)> {
+        let mut gone = Vec::new();
+        self.change(|state| {
+            let paths: Vec<_> = state.devices_of(adapter).map(|(path, _)| path.clone()).collect();
+            for path in paths {
+                let Some(device) = state.devices.get_mut(&path) else { continue };
+                if device.connected {
+                    device.turns_unheard = 0;
+                    continue;
+                }
+                device.turns_unheard = device.turns_unheard.saturating_add(1);
+                if device.turns_unheard >= turns_max {
+                    gone.push((path.clone(), device.clone()));
+                    state.heard.insert(path, Heard::Gone);
+                }
+            }
+        });
+        gone
+    }
+
+    /// Keeps the copy until the bus is gone.
+    pub(super) async fn follow(&self, connection: &Connection) -> zbus::Result<()> {
+        let signals = MatchRule::builder().msg_type(Type::Signal).sender(BLUEZ).build()?;
+        let mut signals =
+            MessageStream::for_match_rule(signals, connection, Some(SIGNALS_MAX)).await?;
+        let bus = DBusProxy::new(connection).await?;
+        let mut owners = bus.receive_name_owner_changed_with_args(&[(0, BLUEZ)]).await?;
+        if bus.name_has_owner(BLUEZ.try_into()?).await? {
+            self.fill(connection).await?;
+        } else {
+            self.change(State::clear);
+        }
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Some(signal) => self.on_signal(&signal?),
+                    None => return Ok(()),
+                },
+                owner = owners.next() => match owner {
+                    Some(owner) => {
+                        self.change(State::clear);
+                        if owner.args()?.new_owner().is_some() {
+                            self.fill(connection).await?;
+                        }
+                    }
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    async fn fill(&self, connection: &Connection) -> zbus::Result<()> {
+        let manager = ObjectManagerProxy::new(connection, BLUEZ, "/").await?;
+        // A daemon that ends while it is asked: the next change of owner tells.
+        let Ok(objects) = manager.get_managed_objects().await else { return Ok(()) };
+        self.change(|state| {
+            state.is_filled = true;
+            state.daemon = true;
+            for (path, interfaces) in objects {
+                for (interface, properties) in interfaces {
+                    state.update(&path, interface.as_str(), &properties);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn on_signal(&self, signal: &zbus::Message) {
+        let header = signal.header();
+        let (Some(member), Some(path)) = (header.member(), header.path()) else { return };
+        let body = signal.body();
+        match member.as_str() {
+            "PropertiesChanged" => {
+                let Ok((interface, properties, invalidated)) =
+                    body.deserialize::<(String, Properties, Vec<String>)>()
+                else {
+                    return;
+                };
+                let path = path.to_owned().into();
+                self.change(|state| {
+                    state.update(&path, &interface, &properties);
+                    if invalidated.iter().any(|name| name == "RSSI")
+                        && let Some(device) = state.devices.get_mut(path.as_str())
+                    {
+                        device.rssi_dbm = None;
+                    }
+                });
+            }
+            "InterfacesAdded" => {
+                let Ok((path, interfaces)) =
+                    body.deserialize::<(OwnedObjectPath, BTreeMap<String, Properties>)>()
+                else {
+                    return;
+                };
+                self.change(|state| {
+                    state.daemon = true;
+                    for (interface, properties) in &interfaces {
+                        state.update(&path, interface, properties);
+                    }
+                });
+            }
+            "InterfacesRemoved" => {
+                let Ok((path, interfaces)) = body.deserialize::<(OwnedObjectPath, Vec<String>)>()
+                else {
+                    return;
+                };
+                self.change(|state| state.remove(path.as_str(), &interfaces));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl State {
+    /// The daemon is gone, or another one is there.
+    fn clear(&mut self) {
+        self.is_filled = true;
+        self.daemon = false;
+        self.daemons += 1;
+        self.adapters.clear();
+        for (path, device) in &mut self.devices {
+            (device.connected, device.services_resolved) = (false, false);
+            self.heard.insert(path.clone(), Heard::Gone);
+        }
+    }
+
+    fn remove(&mut self, path: &str, interfaces: &[String]) {
+        if interfaces.iter().any(|interface| interface == ADAPTER) {
+            self.adapters.remove(path);
+        }
+        if interfaces.iter().any(|interface| interface == DEVICE)
+            && let Some(device) = self.devices.get_mut(path)
+        {
+            (device.connected, device.services_resolved) = (false, false);
+            self.heard.insert(path.to_owned(), Heard::Gone);
+        }
+    }
+
+    fn update(&mut self, path: &OwnedObjectPath, interface: &str, properties: &Properties) {
+        match interface {
+            ADAPTER => {
+                let adapter = self.adapters.entry(path.to_string()).or_default();
+                update_adapter(adapter, properties);
+            }
+            DEVICE => self.update_device(path, properties),
+            _ => {}
+        }
+    }
+
+    fn update_device(&mut self, path: &OwnedObjectPath, properties: &Properties) {
+        let mut device = self.devices.get(path.as_str()).cloned().unwrap_or_default();
+        update_device(&mut device, properties);
+        if !device.has_service && !device.connected || device.address.is_empty() {
+            return;
+        }
+        if self.devices.len() >= DEVICES_MAX && !self.devices.contains_key(path.as_str()) {
+            debug!(%path, "more Bluetooth devices than are remembered: passed over");
+            return;
+        }
+        // Only what is on the air has a strength.
+        if device.shown.is_some() && properties.contains_key("RSSI") {
+            device.turns_unheard = 0;
+            self.heard.insert(path.to_string(), Heard::Advertising);
+        }
+        self.devices.insert(path.to_string(), device);
+    }
+
+    /// The devices of an adapter.
+    pub(super) fn devices_of<'a>(
+        &'a self,
+        adapter: &'a str,
+    ) -> impl Iterator<Item = (&'a String, &'a DeviceState)> {
+        self.devices.iter().filter(move |(path, _)| {
+            OwnedObjectPath::try_from(path.as_str()).is_ok_and(|path| is_device(&path, adapter))
+        })
+    }
+}
+
+fn update_adapter(adapter: &mut AdapterState, properties: &Properties) {
+    if let Some(address) = property(properties, "Address") {
+        adapter.address = address;
+    }
+    if let Some(kind) = property::<String>(properties, "AddressType") {
+        adapter.is_random = kind == "random";
+    }
+    if let Some(powered) = property(properties, "Powered") {
+        adapter.powered = powered;
+    }
+    if let Some(discovering) = property(properties, "Discovering") {
+        adapter.discovering = discovering;
+    }
+}
+
+fn update_device(device: &mut DeviceState, properties: &Properties) {
+    if let Some(address) = property(properties, "Address") {
+        device.address = address;
+    }
+    if let Some(kind) = property::<String>(properties, "AddressType") {
+        device.is_random = kind == "random";
+    }
+    if let Some(uuids) = property::<Vec<String>>(properties, "UUIDs") {
+        // Of a connected device these are its services, of another one what it advertises.
+        device.has_service |= uuids.iter().any(|uuid| uuid == SERVICE);
+    }
+    if let Some(connected) = property(properties, "Connected") {
+        device.connected = connected;
+    }
+    if let Some(resolved) = property(properties, "ServicesResolved") {
+        device.services_resolved = resolved;
+        // Where both ends connect at once, BlueZ may forget to say so.
+        device.connected |= resolved;
+    }
+    if let Some(paired) = property(properties, "Paired") {
+        device.paired = paired;
+    }
+    if let Some(rssi_dbm) = property(properties, "RSSI") {
+        device.rssi_dbm = Some(rssi_dbm);
+    }
+    if let Some(shown) = shown(properties) {
+        device.shown = Some(shown);
+    }
+}
+
+/// The beacon, wherever it stands. A name is also what a device is called, which BlueZ reads when it
+/// is connected: one that is no beacon changes nothing.
+fn shown(properties: &Properties) -> Option<Advertised> {
+    let bytes =
+        |value: &zbus::OwnedVariant| -> Option<Vec<u8>> { value.try_clone().ok()?.try_into().ok() };
+    let data = property::<std::collections::HashMap<String, zbus::OwnedVariant>>(
+        properties,
+        "ServiceData",
+    );
+    if let Some(value) = data.as_ref().and_then(|data| data.get(SERVICE))
+        && let Some(shown) = bytes(value).and_then(|bytes| Advertised::decode(&bytes).ok())
+    {
+        return Some(shown);
+    }
+    let data = property::<std::collections::HashMap<u16, zbus::OwnedVariant>>(
+        properties,
+        "ManufacturerData",
+    );
+    if let Some(value) = data.as_ref().and_then(|data| data.get(&crate::beacon::NO_COMPANY))
+        && let Some(shown) = bytes(value).and_then(|bytes| Advertised::decode(&bytes).ok())
+    {
+        return Some(shown);
+    }
+    Advertised::from_name(&property::<String>(properties, "Name")?).ok()
+}
