@@ -1,5 +1,6 @@
 //! What `doctor` looks at: one file for each part of the machine.
 
+pub(crate) mod bluetooth;
 pub(crate) mod clock;
 pub(crate) mod configuration;
 pub(crate) mod files;

@@ -158,10 +158,12 @@ impl MeshBuilder {
         self
     }
 
-    /// Switches the local network off; it is still shown, as disabled.
+    /// Uses only the drivers that it is given: what the configuration would use is still shown, as
+    /// disabled.
     #[must_use]
-    pub fn without_lan(mut self) -> Self {
+    pub fn own_drivers_only(mut self) -> Self {
         self.config.transports.lan.enabled = false;
+        self.config.transports.ble.enabled = false;
         self
     }
 
@@ -254,11 +256,7 @@ fn add_ble(config: &Config, drivers: &mut Vec<Box<dyn Driver>>) {
         drivers.push(Box::new(Disabled::new(ConnectionType::Bluetooth, how)));
         return;
     }
-    drivers.push(Box::new(hedgerow_ble::Ble::new(hedgerow_ble::BleConfig {
-        adapter: ble.adapter.clone(),
-        links_max: ble.links_max,
-        l2cap: ble.l2cap,
-    })));
+    drivers.push(Box::new(hedgerow_ble::Ble::new(ble.driver())));
 }
 
 #[cfg(not(feature = "ble"))]

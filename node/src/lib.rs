@@ -9,6 +9,7 @@
 //! - [`home`]: where a node keeps its key
 //! - [`cipher`]: what seals it all
 //! - `lan`: the network interfaces, and which of them are used (feature `lan`)
+//! - `ble`: a look at Bluetooth without a node (feature `ble`)
 //! - [`driver`]: how to bring a transport of one's own
 //! - [`memory`]: links inside one process, for tests and demonstrations
 //!
@@ -51,6 +52,8 @@ mod runtime;
 pub use builder::{MeshBuilder, StartError};
 pub use bus::Bus;
 pub use config::Config;
+#[cfg(feature = "ble")]
+pub use hedgerow_ble as ble;
 pub use hedgerow_core::counters::Counters;
 pub use hedgerow_core::entropy::Entropy;
 pub use hedgerow_core::id::{Address, PeerKey};

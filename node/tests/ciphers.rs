@@ -62,7 +62,7 @@ impl Aead for CountingAead {
 
 async fn node(medium: &Medium, name: &str, ciphers: Option<&Counting>) -> Mesh {
     let builder =
-        Mesh::builder().name(name).network("test").without_lan().driver(medium.driver(name));
+        Mesh::builder().name(name).network("test").own_drivers_only().driver(medium.driver(name));
     let builder = match ciphers {
         Some(ciphers) => builder.ciphers(ciphers.clone()),
         None => builder,

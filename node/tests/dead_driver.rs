@@ -53,7 +53,7 @@ async fn what_a_dead_driver_said_last_changes_nothing() {
     let (late, came_late) = oneshot::channel();
     let mesh = Mesh::builder()
         .network("test")
-        .without_lan()
+        .own_drivers_only()
         .driver(Careless { go_on: gone_on, late })
         .start()
         .await

@@ -16,7 +16,7 @@ struct Three {
 }
 
 async fn node(name: &str, media: &[&Medium]) -> Mesh {
-    let mut builder = Mesh::builder().name(name).network("test").without_lan();
+    let mut builder = Mesh::builder().name(name).network("test").own_drivers_only();
     for medium in media {
         builder = builder.driver(medium.driver(name));
     }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 const SOON: Duration = Duration::from_secs(30);
 
 async fn node(medium: &Medium, name: &str, config: Config) -> Mesh {
-    let builder = Mesh::builder().config(config).name(name).network("test").without_lan();
+    let builder = Mesh::builder().config(config).name(name).network("test").own_drivers_only();
     builder.driver(medium.driver(name)).start().await.unwrap()
 }
 

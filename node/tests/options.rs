@@ -10,7 +10,7 @@ use hedgerow::prelude::*;
 use tokio::time::Instant;
 
 async fn node(medium: &Medium, name: &str) -> Mesh {
-    let builder = Mesh::builder().name(name).network("test").without_lan();
+    let builder = Mesh::builder().name(name).network("test").own_drivers_only();
     builder.driver(medium.driver(name)).start().await.unwrap()
 }
 

@@ -31,6 +31,7 @@ const HOME: &str = "HEDGEROW_TEST_HOME";
 fn config() -> Config {
     let mut config = Config::default();
     config.transports.lan.mdns_enabled = false;
+    config.transports.ble.enabled = false;
     config.transports.lan.listen_ip = std::net::Ipv4Addr::LOCALHOST.into();
     config
 }

@@ -8,9 +8,10 @@ use hedgerow::config::Config;
 use hedgerow::home::survey;
 
 use crate::arguments::UpArguments;
-use crate::control::Status;
+use crate::control::{Status, TransportLine};
 use crate::doctor::{
-    Check, Level, clock, configuration, files, firewall, home, interfaces, multicast, node, port,
+    Check, Level, bluetooth, clock, configuration, files, firewall, home, interfaces, multicast,
+    node, port,
 };
 use crate::failure::{ErrorCode, Failure};
 use crate::output::{Output, printable};
@@ -43,7 +44,12 @@ pub(super) async fn run(
         checks.retain(|check| check.check != "network" || check.status == Level::Fail);
     }
     checks.push(running);
-    let works = look_at_transports(config.unwrap_or_default(), status, &mut checks);
+    let config = config.unwrap_or_default();
+    let bluetooth = match &status {
+        Some(_) => None,
+        None => Some(bluetooth::look(&config.transports.ble).await),
+    };
+    let works = look_at_transports(config, status, bluetooth, &mut checks);
     print(&checks, output)?;
     let cannot_start = |check: &Check| check.status == Level::Fail && NEEDED.contains(&check.check);
     Ok(match works {
@@ -55,7 +61,12 @@ pub(super) async fn run(
 
 /// Whether at least one transport works: by the word of the node if one runs, else by what this
 /// machine has.
-fn look_at_transports(config: Config, status: Option<Status>, checks: &mut Vec<Check>) -> bool {
+fn look_at_transports(
+    config: Config,
+    status: Option<Status>,
+    bluetooth: Option<TransportLine>,
+    checks: &mut Vec<Check>,
+) -> bool {
     let (ip, listen_port) = config.tcp_listener();
     let lan = &config.transports.lan;
     let mut works = false;
@@ -77,22 +88,26 @@ fn look_at_transports(config: Config, status: Option<Status>, checks: &mut Vec<C
             let reaches = works || status.listens_on_loopback();
             // A link is the proof, whatever else is not well.
             works = status.links > 0
-                || reaches && status.transports.iter().any(|transport| transport.works);
+                || status.transports.iter().any(|transport| {
+                    transport.works && (reaches || transport.transport != "AccessPoint")
+                });
         }
         None if lan.enabled => checks.push(port::check(ip, listen_port)),
         None => {
             let hint = "set transports.lan.enabled = true";
-            checks.push(Check::fail("transport", "the local network is switched off", hint));
+            checks.push(Check::warn("transport", "the local network is switched off", hint));
         }
     }
     if lan.enabled {
         let listen = status.map(|status| status.listen).unwrap_or_default();
         checks.push(firewall::check(&listen, listen_port));
     }
-    for name in ["Bluetooth LE", "Wi-Fi Direct"] {
-        let hint = "use the local network";
-        checks.push(Check::warn("transport", format!("{name} is not built in yet"), hint));
+    if let Some(line) = bluetooth {
+        works |= line.works;
+        checks.push(node::transport(&line));
     }
+    let hint = "use the local network or Bluetooth";
+    checks.push(Check::warn("transport", "Wi-Fi Direct is not built in yet", hint));
     works
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hedgerow::driver::ConditionState;
+use hedgerow::driver::{Condition, ConditionState, ConnectionType};
 use hedgerow::{Counters, Stranger, TransportStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -48,17 +48,21 @@ pub(crate) struct TransportLine {
 
 impl TransportLine {
     pub(crate) fn new(status: &TransportStatus) -> Self {
-        let state = status.condition.state;
+        Self::of(&status.kind, &status.condition)
+    }
+
+    pub(crate) fn of(kind: &ConnectionType, condition: &Condition) -> Self {
+        let state = condition.state;
         // Each of these still makes links in one direction.
         let works = matches!(
             state,
             ConditionState::Ok | ConditionState::MdnsFailure | ConditionState::ListenFailure
         );
         Self {
-            transport: status.kind.name().to_owned(),
+            transport: kind.name().to_owned(),
             works,
             state: format!("{state:?}"),
-            detail: status.condition.detail.clone(),
+            detail: condition.detail.clone(),
         }
     }
 }

@@ -57,6 +57,7 @@ impl Nodes {
         config.presence.unreachable_grace_ms = GRACE_MS;
         config.transports.lan.enabled = matches!(name, "A" | "B" | "C");
         config.transports.lan.mdns_enabled = false;
+        config.transports.ble.enabled = false;
         config.transports.lan.listen_ip = [127, 0, 0, 1].into();
         let mut builder = Mesh::builder();
         if let (true, Some((_, before))) = (config.transports.lan.enabled, &before) {

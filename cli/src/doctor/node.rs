@@ -112,10 +112,11 @@ pub(crate) fn checks(status: &Status) -> Vec<Check> {
     checks
 }
 
-fn transport(line: &TransportLine) -> Check {
+pub(crate) fn transport(line: &TransportLine) -> Check {
     let kind = printable(&line.transport);
     let name = match line.transport.as_str() {
         "AccessPoint" => "the local network",
+        "Bluetooth" => "Bluetooth",
         _ => "this transport",
     };
     if line.state == "Ok" {
@@ -124,8 +125,8 @@ fn transport(line: &TransportLine) -> Check {
     let message = format!("{name} {} ({kind}: {})", how(&line.state), printable(&line.state));
     // A detail says what is wrong and what to do in one sentence.
     let detail = printable(&line.detail);
-    // What a person switched off is not a fault.
-    if line.works || line.state == "Disabled" {
+    // What a person switched off, or what a machine does not have, is not a fault.
+    if line.works || matches!(line.state.as_str(), "Disabled" | "NoHardware") {
         Check::warn("transport", message, detail)
     } else {
         Check::fail("transport", message, detail)

@@ -135,7 +135,8 @@ mod tests {
     use crate::serve::roster::Roster;
 
     async fn service() -> Service {
-        let mesh = Mesh::builder().name("me").network("test").without_lan().start().await.unwrap();
+        let mesh =
+            Mesh::builder().name("me").network("test").own_drivers_only().start().await.unwrap();
         let (inbox, roster) = (Inbox::new(mesh.bus().messages()), Roster::new(mesh.presence()));
         Service { mesh, inbox, roster, started: std::time::Instant::now() }
     }

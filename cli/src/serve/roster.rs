@@ -104,7 +104,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_gone_from_the_graph_can_be_named_before_the_word_of_it_is_here() {
-        let mesh = Mesh::builder().name("me").network("test").without_lan().start().await.unwrap();
+        let mesh =
+            Mesh::builder().name("me").network("test").own_drivers_only().start().await.unwrap();
         let (roster, key) = (Roster::new(mesh.presence()), keys()[0]);
         assert_eq!(roster.find("ben"), Ok(None));
         roster.on_change(&Change::PeerJoined(Peer::new(key, "").into()));

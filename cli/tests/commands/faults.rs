@@ -15,7 +15,11 @@ use crate::process::{Run, run};
 /// A home whose node has started once, without a network.
 fn used_home() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
-    fs::write(home.path().join("config.toml"), "transports.lan.enabled = false").unwrap();
+    fs::write(
+        home.path().join("config.toml"),
+        "transports = { lan.enabled = false, ble.enabled = false }",
+    )
+    .unwrap();
     let node = Node::start_in(home);
     let Node { home, up, .. } = node;
     drop(up);
@@ -173,7 +177,11 @@ fn a_home_with_a_long_path_has_its_socket_elsewhere() {
     let outer = tempfile::tempdir().unwrap();
     let home = outer.path().join("x".repeat(120)).join("y".repeat(60));
     fs::create_dir_all(&home).unwrap();
-    fs::write(home.join("config.toml"), "transports.lan.enabled = false").unwrap();
+    fs::write(
+        home.join("config.toml"),
+        "transports = { lan.enabled = false, ble.enabled = false }",
+    )
+    .unwrap();
     let up = Run::start_by_lines(&home, &["up", "--json"]);
     assert!(up.line().contains("ready"));
     run(&home, &["peers", "--json"]).ok();
@@ -205,7 +213,7 @@ fn a_port_in_use_is_a_condition_and_the_node_goes_on() {
     let (_, port) = ann.ready["listen"][0].as_str().unwrap().rsplit_once(':').unwrap();
     let config = format!(
         "device_name = \"ben\"\nlisten.tcp = {{ interface_ip = \"127.0.0.1\", port = {port} }}\n\
-         transports.lan.mdns_enabled = false\nconnect.tcp_servers = [{:?}]\n\
+         transports = {{ lan.mdns_enabled = false, ble.enabled = false }}\nconnect.tcp_servers = [{:?}]\n\
          network.name = {:?}\n",
         ann.address(),
         ann.ready["network"].as_str().unwrap(),

@@ -25,6 +25,8 @@ pub(crate) fn script(test: &str, home: &Path, script: &str, arguments: &[&str]) 
     let mut command = Command::new("unshare");
     command.args([flags, "sh", "-ec", script, env!("CARGO_BIN_EXE_hedgerow")]);
     command.args(arguments).env("HEDGEROW_HOME", home);
+    // A namespace hides the networks of the machine, not its radios.
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent");
     for name in ["HEDGEROW_NETWORK", "HEDGEROW_NAME", "HEDGEROW_LOG"] {
         command.env_remove(name);
     }

@@ -27,6 +27,7 @@ impl Node {
         let config = format!(
             "device_name = {name:?}\nconnect.tcp_servers = {servers:?}\n\
              transports.lan = {{ mdns_enabled = false, listen_ip = \"127.0.0.1\" }}\n\
+             transports.ble.enabled = false\n\
              network.name = \"cli-test-{}\"\n{more}\n",
             std::process::id(),
         );

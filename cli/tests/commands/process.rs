@@ -54,6 +54,8 @@ impl Ended {
 fn command(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hedgerow"));
     command.args(arguments).env("HEDGEROW_HOME", home);
+    // Without the machine's radios.
+    command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent");
     for name in ["HEDGEROW_NETWORK", "HEDGEROW_NAME", "HEDGEROW_LOG"] {
         command.env_remove(name);
     }

@@ -21,7 +21,7 @@ fn the_ready_line_says_who_and_where() {
 #[test]
 fn people_are_told_that_a_network_is_open() {
     let home = tempfile::tempdir().unwrap();
-    let config = "transports.lan = { mdns_enabled = false, listen_ip = \"127.0.0.1\" }";
+    let config = "transports.lan = { mdns_enabled = false, listen_ip = \"127.0.0.1\" }\ntransports.ble.enabled = false";
     std::fs::write(home.path().join("config.toml"), config).unwrap();
     let up = Run::start_by_lines(home.path(), &["up", "--name", "hall", "--network", "n1"]);
     let lines: Vec<String> = (0..5).map(|_| up.line()).collect();
@@ -83,7 +83,7 @@ fn a_bad_configuration_is_told_by_its_key() {
 fn a_key_that_others_may_read_and_a_bad_secret_are_refused() {
     let home = tempfile::tempdir().unwrap();
     let node = Node::start_in({
-        let config = "transports.lan.enabled = false";
+        let config = "transports = { lan.enabled = false, ble.enabled = false }";
         std::fs::write(home.path().join("config.toml"), config).unwrap();
         home
     });
@@ -109,7 +109,7 @@ fn a_secret_closes_the_network() {
     let secret = home.path().join("secret");
     std::fs::write(&secret, "hedgerow-secret-1 AAECAwQFBgcICQoLDA0ODw\n").unwrap();
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let config = "transports.lan.enabled = false";
+    let config = "transports = { lan.enabled = false, ble.enabled = false }";
     std::fs::write(home.path().join("config.toml"), config).unwrap();
     let arguments = ["up", "--json", "--secret-file", secret.to_str().unwrap()];
     let up = Run::start_by_lines(home.path(), &arguments);

@@ -1,7 +1,7 @@
 //! Two nodes, one message.
 //!
 //! Both nodes are in this process and meet on a medium in memory, so that the example runs
-//! anywhere. On real devices leave `driver` and `without_lan` away: nodes in the same network
+//! anywhere. On real devices leave `driver` and `own_drivers_only` away: nodes in the same network
 //! find each other on the local network by themselves.
 
 use std::time::Duration;
@@ -40,7 +40,7 @@ async fn start(name: &str, medium: &Medium) -> anyhow::Result<Mesh> {
     let mesh = Mesh::builder()
         .name(name)
         .network("hello-example")
-        .without_lan()
+        .own_drivers_only()
         .driver(medium.driver(name))
         .start()
         .await?;

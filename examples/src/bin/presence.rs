@@ -84,6 +84,6 @@ async fn until(
 }
 
 async fn start(name: &str, medium: &Medium) -> anyhow::Result<Mesh> {
-    let builder = Mesh::builder().name(name).network("presence-example").without_lan();
+    let builder = Mesh::builder().name(name).network("presence-example").own_drivers_only();
     Ok(builder.driver(medium.driver(name)).start().await?)
 }

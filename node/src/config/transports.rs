@@ -38,6 +38,19 @@ impl Default for BleConfig {
     }
 }
 
+#[cfg(feature = "ble")]
+impl BleConfig {
+    /// The same as the driver takes it.
+    #[must_use]
+    pub fn driver(&self) -> hedgerow_ble::BleConfig {
+        hedgerow_ble::BleConfig {
+            adapter: self.adapter.clone(),
+            links_max: self.links_max,
+            l2cap: self.l2cap,
+        }
+    }
+}
+
 /// The local network: peers find each other over multicast DNS and connect over TCP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

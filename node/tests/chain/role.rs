@@ -35,7 +35,11 @@ pub(crate) fn run_if_asked() {
 
 async fn node(name: &str, home: &std::path::Path) {
     let home = Home::open(Some(home)).unwrap();
-    let mesh = Mesh::builder().name(name).network("lan-chain").home(home).start().await.unwrap();
+    // A namespace of one's own hides the networks of the machine, not its radios.
+    let mut config = Config::default();
+    config.transports.ble.enabled = false;
+    let builder = Mesh::builder().config(config).name(name).network("lan-chain").home(home);
+    let mesh = builder.start().await.unwrap();
     let _observer = mesh.presence().observe(|graph| say(&format!("graph {}", graph.to_json())));
 
     let tally = Arc::new(Mutex::new(Tally::default()));

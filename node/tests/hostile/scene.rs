@@ -32,6 +32,7 @@ pub(crate) fn identity() -> Identity {
 pub(crate) fn config(servers: &[SocketAddr]) -> Config {
     let mut config = Config::default();
     config.transports.lan.mdns_enabled = false;
+    config.transports.ble.enabled = false;
     config.transports.lan.listen_ip = Ipv4Addr::LOCALHOST.into();
     config.connect.tcp_servers = servers.iter().map(ToString::to_string).collect();
     config

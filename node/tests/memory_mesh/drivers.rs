@@ -36,7 +36,7 @@ async fn a_dead_driver_is_a_condition_and_the_node_goes_on() {
         medium.connect("a", "b", Shape::lan()).unwrap();
         let a = Mesh::builder()
             .network("test")
-            .without_lan()
+            .own_drivers_only()
             .driver(Broken(panics))
             .driver(medium.driver("a"))
             .start()
@@ -66,7 +66,7 @@ async fn a_dead_driver_is_a_condition_and_the_node_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn too_many_transports_are_refused() {
     let drivers = (0..256).map(|number| Medium::new().driver(&number.to_string()));
-    let builder = Mesh::builder().network("test").without_lan();
+    let builder = Mesh::builder().network("test").own_drivers_only();
     let error = drivers.fold(builder, MeshBuilder::driver).start().await.unwrap_err();
     assert!(matches!(error, StartError::TooManyTransports { limit: 255, .. }), "{error}");
 }

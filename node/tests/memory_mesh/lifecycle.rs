@@ -46,7 +46,7 @@ async fn a_stepped_epoch_is_written_home_and_survives_the_next_start() {
     let remembers = node(&medium, "a").await;
     let start = async |name: &str| {
         let home = Home::open(Some(folder.path())).unwrap();
-        let builder = Mesh::builder().name(name).network("test").without_lan();
+        let builder = Mesh::builder().name(name).network("test").own_drivers_only();
         builder.home(home).driver(medium.driver("b")).start().await.unwrap()
     };
     let is_seen = async |name: &'static str| {

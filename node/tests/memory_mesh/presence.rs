@@ -96,7 +96,7 @@ async fn metadata_is_seen_two_hops_away_and_bad_metadata_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_node_without_the_secret_is_shown_to_both_sides_with_a_sentence() {
     let secret = |byte| hedgerow::NetworkSecret::from_bytes([byte; 16]);
-    let builder = || Mesh::builder().network("test").without_lan();
+    let builder = || Mesh::builder().network("test").own_drivers_only();
     for (a, b, dialler_hears, other_hears) in [
         (
             builder().network_secret(secret(1)),

@@ -17,7 +17,7 @@ pub(crate) async fn configured(medium: &Medium, name: &str, config: Config) -> M
         .config(config)
         .name(name)
         .network("test")
-        .without_lan()
+        .own_drivers_only()
         .driver(medium.driver(name))
         .start()
         .await

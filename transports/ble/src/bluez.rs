@@ -8,6 +8,7 @@ mod channel;
 mod condition;
 mod dial;
 mod endpoint;
+mod look;
 mod objects;
 mod run;
 mod scan;
@@ -16,4 +17,5 @@ mod socket;
 mod station;
 mod supervise;
 
+pub(crate) use look::look;
 pub(crate) use run::run;

@@ -19,7 +19,7 @@ mod link;
 
 use std::time::Duration;
 
-use hedgerow_driver::{ConnectionType, Driver, DriverFuture, Port, TransportProfile};
+use hedgerow_driver::{Condition, ConnectionType, Driver, DriverFuture, Port, TransportProfile};
 
 /// Connecting takes up to some seconds, the other end's table of services some more, and a channel
 /// that hangs three.
@@ -61,6 +61,25 @@ impl Ble {
     }
 }
 
+/// The condition in which a driver with this configuration would be now; nothing is changed by
+/// looking.
+///
+/// # Cancel safety
+/// Dropping the future ends the look.
+pub async fn look(config: &BleConfig) -> Condition {
+    #[cfg(target_os = "linux")]
+    return bluez::look(config.adapter.as_deref()).await;
+    #[cfg(not(target_os = "linux"))]
+    return unsupported();
+}
+
+/// The condition where nobody has written the driver yet.
+#[cfg(not(target_os = "linux"))]
+fn unsupported() -> Condition {
+    let detail = "Bluetooth is not supported on this system yet: use the local network";
+    Condition::new(hedgerow_driver::ConditionState::Disabled, detail)
+}
+
 impl Driver for Ble {
     fn profile(&self) -> TransportProfile {
         TransportProfile {
@@ -78,8 +97,7 @@ impl Driver for Ble {
 
     #[cfg(not(target_os = "linux"))]
     fn run(self: Box<Self>, port: Port) -> DriverFuture {
-        let detail = "Bluetooth is not supported on this system yet: use the local network";
         let kind = ConnectionType::Bluetooth;
-        Box::new(hedgerow_driver::Disabled::new(kind, detail)).run(port)
+        Box::new(hedgerow_driver::Disabled::new(kind, unsupported().detail)).run(port)
     }
 }

@@ -51,6 +51,6 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn start(name: &str, exchange: &Exchange) -> anyhow::Result<Mesh> {
-    let builder = Mesh::builder().name(name).network("own-driver-example").without_lan();
+    let builder = Mesh::builder().name(name).network("own-driver-example").own_drivers_only();
     Ok(builder.driver(Pipes::new(exchange, name)).start().await?)
 }

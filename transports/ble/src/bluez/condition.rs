@@ -74,6 +74,14 @@ pub(super) fn of_bus(error: &zbus::Error) -> Condition {
     }
 }
 
+/// The condition when BlueZ does not answer.
+pub(super) fn silent() -> Condition {
+    Condition::new(
+        ConditionState::TemporarilyUnavailable,
+        "bluetoothd does not answer: restart it, `systemctl restart bluetooth`",
+    )
+}
+
 /// The condition when BlueZ refuses what the driver needs.
 pub(super) fn of_call(error: &zbus::Error) -> Condition {
     match error_name(error) {
