@@ -44,35 +44,50 @@ enum Kernel {
 /// What the environment asks for.
 #[derive(Debug, Default)]
 pub(crate) struct Wish {
-    kind: Option<String>,
-    kernel: Option<PathBuf>,
+    kind: Kind,
+    linux: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Any,
+    Uml,
+    Qemu,
 }
 
 impl Wish {
-    pub(crate) fn of_environment() -> Self {
+    /// # Errors
+    /// If the environment asks for what cannot be: that is a mistake, not a missing rig.
+    pub(crate) fn of_environment() -> anyhow::Result<Self> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let kind = variable(KIND).map(|kind| kind.to_string_lossy().into_owned());
-        Self { kind, kernel: variable(KERNEL).map(PathBuf::from) }
+        Self::of(variable(KIND), variable(KERNEL))
     }
 
-    fn is_qemu(&self) -> anyhow::Result<bool> {
-        match self.kind.as_deref() {
-            None | Some("uml") => Ok(false),
-            Some("qemu") => Ok(true),
+    fn of(kind: Option<OsString>, kernel: Option<OsString>) -> anyhow::Result<Self> {
+        let kind = match kind.as_ref().map(|kind| kind.to_string_lossy()).as_deref() {
+            None => Kind::Any,
+            Some("uml") => Kind::Uml,
+            Some("qemu") => Kind::Qemu,
             Some(kind) => bail!("{KIND} is `{kind}`: set it to `uml` or `qemu`, or not at all"),
+        };
+        let linux = kernel.map(std::path::absolute).transpose()?;
+        if let Some(linux) = linux.as_ref().filter(|linux| !linux.is_file()) {
+            bail!("{KERNEL} is {}, which is no file", linux.display());
         }
+        Ok(Self { kind, linux })
     }
 
     /// The kernel that setup has to make, if any.
-    pub(crate) fn kernel_to_make(&self, build: bool, cache: &Path) -> anyhow::Result<Option<Part>> {
-        let is_uml = self.kind.as_deref() == Some("uml");
-        Ok(match () {
-            () if self.is_qemu()? => Some(Part::Qemu),
-            () if build => Some(Part::Uml),
-            () if self.kernel.is_some() => None,
-            () if is_uml || Part::Uml.is_ready(cache) => Some(Part::Uml),
-            () => Some(Part::Qemu),
-        })
+    pub(crate) fn kernel_to_make(&self, build: bool, cache: &Path) -> Option<Part> {
+        match self.kind {
+            Kind::Qemu => Some(Part::Qemu),
+            _ if build => Some(Part::Uml),
+            _ if self.linux.is_some() => None,
+            Kind::Uml => Some(Part::Uml),
+            Kind::Any if Part::Uml.is_ready(cache) => None,
+            Kind::Any => Some(Part::Qemu),
+        }
     }
 
     /// The machine that this comes to, or why there is none.
@@ -85,18 +100,17 @@ impl Wish {
                 );
             }
         }
-        let kernel = match &self.kernel {
-            _ if self.is_qemu()? => None,
-            Some(linux) if linux.is_file() => Some(linux.clone()),
-            Some(linux) => bail!("{KERNEL} is {}, which is no file", linux.display()),
-            None => Part::Uml.is_ready(cache).then(|| Part::Uml.folder(cache).join("linux")),
+        let built = || Part::Uml.is_ready(cache).then(|| Part::Uml.folder(cache).join("linux"));
+        let uml = self.linux.clone().or_else(built).map(|linux| Kernel::Uml { linux });
+        let qemu =
+            Part::Qemu.is_ready(cache).then(|| Kernel::Qemu { folder: Part::Qemu.folder(cache) });
+        let kernel = match self.kind {
+            Kind::Any => uml.or(qemu),
+            Kind::Uml => uml,
+            Kind::Qemu => qemu,
         };
-        let kernel = match kernel {
-            Some(linux) => Kernel::Uml { linux },
-            None if self.kind.as_deref() != Some("uml") && Part::Qemu.is_ready(cache) => {
-                Kernel::Qemu { folder: Part::Qemu.folder(cache) }
-            }
-            None => bail!("there is no kernel for the virtual rig in {}", cache.display()),
+        let Some(kernel) = kernel else {
+            bail!("there is no kernel for the virtual rig in {}", cache.display());
         };
         Ok(Machine {
             modules: kernel.modules(),
@@ -239,28 +253,37 @@ fn qemu(folder: &Path, root: &Path, share: &Path, seconds: u64) -> Command {
 mod tests {
     use super::*;
 
-    fn wish(kind: Option<&str>, kernel: Option<&str>) -> Wish {
-        Wish { kind: kind.map(str::to_owned), kernel: kernel.map(PathBuf::from) }
+    fn wish(kind: Option<&str>, kernel: Option<&str>) -> anyhow::Result<Wish> {
+        Wish::of(kind.map(OsString::from), kernel.map(OsString::from))
     }
 
     #[test]
     fn a_kernel_is_built_only_where_somebody_asks_for_it() {
         let cache = tempfile::tempdir().unwrap();
-        let made = |kind, kernel, build| {
-            wish(kind, kernel).kernel_to_make(build, cache.path()).ok().flatten()
-        };
+        let linux = cache.path().join("linux");
+        std::fs::write(&linux, "").unwrap();
+        let made =
+            |kind, kernel, build| wish(kind, kernel).unwrap().kernel_to_make(build, cache.path());
         assert_eq!(made(None, None, false), Some(Part::Qemu));
         assert_eq!(made(None, None, true), Some(Part::Uml));
-        assert_eq!(made(None, Some("/linux"), false), None);
+        assert_eq!(made(None, linux.to_str(), false), None);
         assert_eq!(made(Some("uml"), None, false), Some(Part::Uml));
-        assert_eq!(made(Some("qemu"), Some("/linux"), false), Some(Part::Qemu));
-        assert!(wish(Some("kvm"), None).kernel_to_make(false, cache.path()).is_err());
+        assert_eq!(made(Some("qemu"), linux.to_str(), false), Some(Part::Qemu));
+    }
+
+    #[test]
+    fn a_wish_that_cannot_be_is_a_mistake_and_not_a_missing_rig() {
+        let error = |kind, kernel| wish(kind, kernel).unwrap_err().to_string();
+        assert!(error(Some("kvm"), None).starts_with("HEDGEROW_RIG is `kvm`: "));
+        assert_eq!(error(None, Some("/no/linux")), {
+            "HEDGEROW_RIG_KERNEL is /no/linux, which is no file"
+        });
     }
 
     #[test]
     fn a_rig_that_is_not_set_up_is_no_machine() {
         let cache = tempfile::tempdir().unwrap();
-        let error = wish(None, None).machine(cache.path()).unwrap_err();
+        let error = wish(None, None).unwrap().machine(cache.path()).unwrap_err();
         assert!(error.to_string().starts_with("the virtual rig is not set up in "), "{error}");
     }
 }

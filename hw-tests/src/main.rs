@@ -14,10 +14,8 @@ mod setup;
 mod stage;
 mod virtual_rig;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
 
 use arguments::{Arguments, Command, RigKind, RunArguments};
@@ -55,8 +53,14 @@ fn list() {
 
 fn setup(build_kernel: bool) -> anyhow::Result<u8> {
     let cache = setup::cache_folder()?;
-    let wish = Wish::of_environment();
-    setup::run(&cache, wish.kernel_to_make(build_kernel, &cache)?)?;
+    let wish = match Wish::of_environment() {
+        Ok(wish) => wish,
+        Err(wrong) => {
+            eprintln!("hedgerow-hw-tests: {wrong:#}");
+            return Ok(USAGE);
+        }
+    };
+    setup::run(&cache, wish.kernel_to_make(build_kernel, &cache))?;
     // What was made must be enough, or this command has failed.
     wish.machine(&cache)?;
     Ok(0)
@@ -73,8 +77,19 @@ fn run(arguments: RunArguments) -> anyhow::Result<u8> {
             return Ok(USAGE);
         }
     };
-    let mut report = Report::open(arguments.json.as_deref(), arguments.junit.clone())?;
-    let rig = Rig::open(&arguments)?;
+    let opened = Rig::open(&arguments).and_then(|rig| {
+        Ok((rig, Report::open(arguments.json.as_deref(), arguments.junit.clone())?))
+    });
+    let (mut rig, mut report) = match opened {
+        Ok(opened) => opened,
+        Err(wrong) => {
+            eprintln!("hedgerow-hw-tests: {wrong:#}");
+            return Ok(USAGE);
+        }
+    };
+    if let Rig::Virtual(rig) = &mut rig {
+        rig.prepare()?;
+    }
     for scenario in scenarios {
         eprintln!("rig: {}", scenario.name);
         let outcome = rig.play(scenario);
@@ -90,40 +105,41 @@ fn run(arguments: RunArguments) -> anyhow::Result<u8> {
 
 /// What scenarios run on.
 enum Rig {
-    Virtual(VirtualRig, PathBuf),
-    Real(RealRig, PathBuf),
+    Virtual(VirtualRig),
+    Real(RealRig),
     /// There is none, and this is why.
-    Missing(anyhow::Error),
+    Missing(String),
 }
 
 impl Rig {
+    /// # Errors
+    /// If the arguments, the environment or a file ask for what cannot be.
     fn open(arguments: &RunArguments) -> anyhow::Result<Self> {
         let given = arguments.logs.as_deref().map(std::path::absolute).transpose()?;
         let name = format!("hedgerow-rig-{}", std::process::id());
         let logs = given.unwrap_or_else(|| std::env::temp_dir().join(name));
         if let (Some(RigKind::Real), Some(config)) = (arguments.rig, &arguments.config) {
-            return Ok(Self::Real(RealRig::open(config, logs.clone())?, logs));
+            return Ok(Self::Real(RealRig::open(config, logs)?));
         }
-        let machine = match VirtualRig::find() {
-            Ok(machine) => machine,
-            Err(reason) => return Ok(Self::Missing(reason)),
-        };
-        std::fs::create_dir_all(&logs)
-            .with_context(|| format!("cannot create {}", logs.display()))?;
-        let rig = VirtualRig::open(machine, arguments.hedgerow.clone(), logs.clone())?;
-        Ok(Self::Virtual(rig, logs))
+        let wish = Wish::of_environment()?;
+        Ok(match wish.machine(&setup::cache_folder()?) {
+            Ok(machine) => {
+                Self::Virtual(VirtualRig::open(machine, arguments.hedgerow.clone(), logs)?)
+            }
+            Err(reason) => Self::Missing(reason.to_string()),
+        })
     }
 
     fn play(&self, scenario: &Scenario) -> Outcome {
         match self {
-            Self::Virtual(rig, _) => rig.play(scenario),
-            Self::Real(rig, _) => rig.play(scenario),
+            Self::Virtual(rig) => rig.play(scenario),
+            Self::Real(rig) => rig.play(scenario),
             Self::Missing(reason) => virtual_rig::skipped(scenario, reason),
         }
     }
 
     fn close(self) {
-        if let Self::Virtual(_, logs) | Self::Real(_, logs) = self {
+        if let Self::Virtual(VirtualRig { logs, .. }) | Self::Real(RealRig { logs, .. }) = self {
             // Only if nothing was kept in it.
             let _ = std::fs::remove_dir(logs);
         }

@@ -14,7 +14,7 @@ use crate::stage::host::Host;
 /// Hosts and adapters, and where the logs go.
 pub(crate) struct RealRig {
     hosts: Vec<(Host, Vec<String>)>,
-    logs: PathBuf,
+    pub(crate) logs: PathBuf,
 }
 
 impl RealRig {

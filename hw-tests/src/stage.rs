@@ -216,6 +216,17 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Ground::Real = self.ground {
+            for host in &self.hosts {
+                // A host that is gone by now keeps a few small files.
+                let _ = host.shell(r#"rm -rf "$1""#, &[&self.homes]);
+            }
+        }
+    }
+}
+
 /// A command of this machine.
 fn local_command(words: &[&str]) -> Command {
     let mut command = Command::new(words.first().copied().unwrap_or("true"));

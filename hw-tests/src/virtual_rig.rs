@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 
 use crate::guest::{self, Plan};
-use crate::machine::{Machine, RADIO, Wish};
+use crate::machine::{Machine, RADIO};
 use crate::outcome::{Figures, Outcome, Skip, Verdict};
 use crate::scenario::Scenario;
-use crate::setup::cache_folder;
 
 /// Boot, controllers and bluetoothd, on a busy machine.
 const BOOT_MAX: Duration = Duration::from_secs(60);
@@ -21,34 +20,37 @@ const CONSOLE_LINES: usize = 25;
 
 const SETUP: &str = "make it with `cargo run -p hedgerow-hw-tests -- setup`";
 
-/// The virtual rig, ready to run scenarios.
+/// A machine, what is tested in it, and where its logs go.
 pub(crate) struct VirtualRig {
     machine: Machine,
-    hedgerow: PathBuf,
-    logs: PathBuf,
+    /// `None` before it is built.
+    hedgerow: Option<PathBuf>,
+    pub(crate) logs: PathBuf,
 }
 
 impl VirtualRig {
-    /// Finds the rig, or why there is none.
-    pub(crate) fn find() -> anyhow::Result<Machine> {
-        Wish::of_environment().machine(&cache_folder()?).with_context(|| SETUP)
-    }
-
-    /// Builds what is tested, unless it is given.
+    /// # Errors
+    /// If `hedgerow` is no file.
     pub(crate) fn open(
         machine: Machine,
         hedgerow: Option<PathBuf>,
         logs: PathBuf,
     ) -> anyhow::Result<Self> {
-        let hedgerow = match hedgerow {
-            Some(path) => {
-                ensure!(path.is_file(), "--hedgerow is {}, which is no file", path.display());
-                path
-            }
+        if let Some(path) = &hedgerow {
+            ensure!(path.is_file(), "--hedgerow is {}, which is no file", path.display());
+        }
+        Ok(Self { machine, hedgerow, logs })
+    }
+
+    /// Builds what is tested, unless it is given.
+    pub(crate) fn prepare(&mut self) -> anyhow::Result<()> {
+        let hedgerow = match self.hedgerow.take() {
+            Some(given) => given,
             None => built()?,
         };
-        eprintln!("rig: {}; {}", machine.name(), hedgerow.display());
-        Ok(Self { machine, hedgerow, logs })
+        eprintln!("rig: {}; {}", self.machine.name(), hedgerow.display());
+        self.hedgerow = Some(hedgerow);
+        Ok(())
     }
 
     /// Plays one scenario in a machine of its own.
@@ -100,7 +102,8 @@ impl VirtualRig {
         fs::write(share.join("init"), include_str!("../setup/init"))?;
         let ourselves = env::current_exe()?;
         copy(&ourselves, &share.join("hedgerow-hw-tests"))?;
-        copy(&self.hedgerow, &share.join("hedgerow"))?;
+        let hedgerow = self.hedgerow.as_ref().context("no hedgerow command was built")?;
+        copy(hedgerow, &share.join("hedgerow"))?;
         let radio = self.machine.radio.iter().map(|file| (file, share.to_owned()));
         let modules = self.machine.modules.iter().map(|file| (file, share.join("modules")));
         for (file, folder) in radio.chain(modules) {
@@ -111,11 +114,8 @@ impl VirtualRig {
 }
 
 /// The outcome of a scenario for which there is no rig.
-pub(crate) fn skipped(scenario: &Scenario, reason: &anyhow::Error) -> Outcome {
-    let mut causes: Vec<String> = reason.chain().map(ToString::to_string).collect();
-    // First what is wrong, then what to do.
-    causes.reverse();
-    let skip: anyhow::Result<Figures> = Err(Skip(causes.join(": ")).into());
+pub(crate) fn skipped(scenario: &Scenario, reason: &str) -> Outcome {
+    let skip: anyhow::Result<Figures> = Err(Skip(format!("{reason}: {SETUP}")).into());
     Outcome::of(scenario.name, Duration::ZERO, skip)
 }
 
@@ -176,8 +176,7 @@ mod tests {
 
     #[test]
     fn a_rig_that_is_missing_is_a_skip_that_says_what_to_do() {
-        let error = anyhow::anyhow!("no kernel").context(SETUP);
-        let outcome = skipped(scenario::find("rig-self").unwrap(), &error);
+        let outcome = skipped(scenario::find("rig-self").unwrap(), "no kernel");
         assert_eq!(outcome.result, Verdict::Skip);
         assert_eq!(outcome.reason.unwrap(), format!("no kernel: {SETUP}"));
     }

@@ -72,20 +72,19 @@ impl Node {
     /// Starts it without waiting until it is ready.
     pub(crate) fn launch(&mut self) -> anyhow::Result<()> {
         // The process keeps its id through exec, so that it can be killed on any host.
-        let script = r#"echo $$ >"$1/pid" && shift && exec "$@""#;
+        let script = r#"echo $$ >"$1/pid" && shift && exec env "$@""#;
+        let logging = std::env::var("HEDGEROW_LOG").unwrap_or_else(|_| "debug".to_owned());
+        let logging = format!("HEDGEROW_LOG={logging}");
         let (home, config) = (self.home(), format!("{}/config.toml", self.folder));
         let up = ["up", "--name", &self.name, "--network", &self.network, "--config", &config];
         let line = [
-            &["sh", "-c", script, "sh", &self.folder, &self.host.hedgerow][..],
-            &["--json", "--home", &home],
+            &["sh", "-c", script, "sh", &self.folder, &logging][..],
+            &[&self.host.hedgerow, "--json", "--home", &home],
             &up,
         ]
         .concat();
         let mut command = self.host.command(&line);
         command.stdin(Stdio::null());
-        if std::env::var_os("HEDGEROW_LOG").is_none() {
-            command.env("HEDGEROW_LOG", "debug");
-        }
         let name = format!("the node {}", self.name);
         self.up = Some(Running::start(&name, command, Lines::Stdout, &self.log)?);
         Ok(())
