@@ -162,7 +162,7 @@ impl Machine {
         command.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", self.name()))?;
         // A little longer than the guest, which ends by itself and says more.
-        let end = Instant::now() + limit + END_MAX * 5;
+        let end = Instant::now() + limit + limit / 10;
         loop {
             if child.try_wait()?.is_some() {
                 return Ok(());
@@ -278,6 +278,26 @@ mod tests {
         assert_eq!(error(None, Some("/no/linux")), {
             "HEDGEROW_RIG_KERNEL is /no/linux, which is no file"
         });
+    }
+
+    #[test]
+    fn a_machine_that_hangs_is_ended() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let linux = folder.path().join("linux");
+        std::fs::write(&linux, "#!/bin/sh\necho booted\nexec sleep 600\n").unwrap();
+        std::fs::set_permissions(&linux, PermissionsExt::from_mode(0o755)).unwrap();
+        let machine = Machine {
+            kernel: Kernel::Uml { linux },
+            root: folder.path().to_owned(),
+            radio: RADIO.map(PathBuf::from),
+            modules: Vec::new(),
+        };
+        let console = folder.path().join("console.log");
+        let ended = machine.run(folder.path(), &console, Duration::from_millis(500));
+        assert!(ended.unwrap_err().to_string().starts_with("the virtual machine did not end"));
+        assert_eq!(std::fs::read_to_string(&console).unwrap(), "booted\n");
     }
 
     #[test]

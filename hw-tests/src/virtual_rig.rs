@@ -16,7 +16,9 @@ use crate::scenario::Scenario;
 /// Boot, controllers and bluetoothd, on a busy machine.
 const BOOT_MAX: Duration = Duration::from_secs(60);
 /// How much of a console is shown after a failure.
-const CONSOLE_LINES: usize = 25;
+const CONSOLE_LINES: usize = 20;
+/// And of each node's log.
+const NODE_LINES: usize = 10;
 
 const SETUP: &str = "make it with `cargo run -p hedgerow-hw-tests -- setup`";
 
@@ -63,8 +65,7 @@ impl VirtualRig {
         };
         outcome.wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if outcome.result == Verdict::Fail {
-            let console = console(&share);
-            eprintln!("{}\n---- the end of {}", tail(&console, CONSOLE_LINES), console.display());
+            show_ends(&share);
         } else {
             // A folder that cannot be removed is no reason to fail.
             let _ = fs::remove_dir_all(&share);
@@ -117,6 +118,20 @@ impl VirtualRig {
 pub(crate) fn skipped(scenario: &Scenario, reason: &str) -> Outcome {
     let skip: anyhow::Result<Figures> = Err(Skip(format!("{reason}: {SETUP}")).into());
     Outcome::of(scenario.name, Duration::ZERO, skip)
+}
+
+/// After a failure: the ends of the logs in which its cause may be.
+fn show_ends(share: &Path) {
+    let logs = fs::read_dir(share.join("logs")).into_iter().flatten().flatten();
+    let mut nodes: Vec<PathBuf> = logs
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("node-")))
+        .collect();
+    nodes.sort();
+    let nodes = nodes.iter().map(|log| (log.clone(), NODE_LINES));
+    for (log, lines) in [(console(share), CONSOLE_LINES)].into_iter().chain(nodes) {
+        eprintln!("{}\n---- the end of {}", tail(&log, lines), log.display());
+    }
 }
 
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {

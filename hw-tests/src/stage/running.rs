@@ -100,7 +100,9 @@ impl Running {
         let end = Instant::now() + limit;
         loop {
             let left = end.saturating_duration_since(Instant::now());
-            let line = self.line(left).with_context(|| format!("no event `{event}`"))?;
+            let Ok(line) = self.line(left) else {
+                bail!("{}: no event `{event}` within {} s", self.name, limit.as_secs());
+            };
             let Some(line) = line else {
                 let status = self.wait(LOOK_EVERY * 50)?;
                 let log = last_words(&self.log);
