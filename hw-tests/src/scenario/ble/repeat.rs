@@ -26,7 +26,9 @@ pub(super) fn restart(stage: &mut Stage) -> anyhow::Result<Figures> {
         };
         let since = Instant::now();
         other.restart()?;
-        meet(stage, &one, &other).with_context(|| format!("after a crash, back {round}"))?;
+        // The newcomer speaks first: what is said to the one that crashed is answered by an error,
+        // which is as it should be.
+        meet(stage, &other, &one).with_context(|| format!("after a crash, back {round}"))?;
         figures.insert(key, ms(since));
     }
     Ok(figures)
