@@ -1,0 +1,309 @@
+//! The virtual machine: which kinds are set up here, and how one is run.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::setup::Part;
+
+/// Which kind to use, for people who want the other one.
+const KIND: &str = "HEDGEROW_RIG";
+/// A User-mode Linux kernel that is there already; modules may be beside it.
+const KERNEL: &str = "HEDGEROW_RIG_KERNEL";
+
+/// The files that setup makes for the guest's Bluetooth.
+pub(crate) const RADIO: [&str; 2] = ["btvirt", "small_mtu.so"];
+
+/// How long one that is told to end may take.
+const END_MAX: Duration = Duration::from_secs(2);
+
+/// A virtual machine that can be run here.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    kernel: Kernel,
+    root: PathBuf,
+    /// What the guest's Bluetooth is made of.
+    pub(crate) radio: [PathBuf; 2],
+    /// Modules that the guest loads, since they take arguments.
+    pub(crate) modules: Vec<PathBuf>,
+}
+
+#[derive(Debug)]
+enum Kernel {
+    /// User-mode Linux: the kernel is a program of this machine.
+    Uml { linux: PathBuf },
+    /// A Debian kernel, emulated.
+    Qemu { folder: PathBuf },
+}
+
+/// What the environment asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    kind: Kind,
+    linux: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Any,
+    Uml,
+    Qemu,
+}
+
+impl Wish {
+    /// # Errors
+    /// If the environment asks for what cannot be: that is a mistake, not a missing rig.
+    pub(crate) fn of_environment() -> anyhow::Result<Self> {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        Self::of(variable(KIND), variable(KERNEL))
+    }
+
+    fn of(kind: Option<OsString>, kernel: Option<OsString>) -> anyhow::Result<Self> {
+        let kind = match kind.as_ref().map(|kind| kind.to_string_lossy()).as_deref() {
+            None => Kind::Any,
+            Some("uml") => Kind::Uml,
+            Some("qemu") => Kind::Qemu,
+            Some(kind) => bail!("{KIND} is `{kind}`: set it to `uml` or `qemu`, or not at all"),
+        };
+        let linux = kernel.map(std::path::absolute).transpose()?;
+        if let Some(linux) = linux.as_ref().filter(|linux| !linux.is_file()) {
+            bail!("{KERNEL} is {}, which is no file", linux.display());
+        }
+        Ok(Self { kind, linux })
+    }
+
+    /// The kernel that setup has to make, if any.
+    pub(crate) fn kernel_to_make(&self, build: bool, cache: &Path) -> Option<Part> {
+        match self.kind {
+            Kind::Qemu => Some(Part::Qemu),
+            _ if build => Some(Part::Uml),
+            _ if self.linux.is_some() => None,
+            Kind::Uml => Some(Part::Uml),
+            Kind::Any if Part::Uml.is_ready(cache) => None,
+            Kind::Any => Some(Part::Qemu),
+        }
+    }
+
+    /// The machine that this comes to, or why there is none.
+    pub(crate) fn machine(&self, cache: &Path) -> anyhow::Result<Machine> {
+        for part in [Part::Root, Part::Btvirt] {
+            if !part.is_ready(cache) {
+                bail!(
+                    "the virtual rig is not set up in {}, or by another version",
+                    cache.display()
+                );
+            }
+        }
+        let built = || Part::Uml.is_ready(cache).then(|| Part::Uml.folder(cache).join("linux"));
+        let uml = self.linux.clone().or_else(built).map(|linux| Kernel::Uml { linux });
+        let qemu =
+            Part::Qemu.is_ready(cache).then(|| Kernel::Qemu { folder: Part::Qemu.folder(cache) });
+        let kernel = match self.kind {
+            Kind::Any => uml.or(qemu),
+            Kind::Uml => uml,
+            Kind::Qemu => qemu,
+        };
+        let Some(kernel) = kernel else {
+            bail!("there is no kernel for the virtual rig in {}", cache.display());
+        };
+        Ok(Machine {
+            modules: kernel.modules(),
+            kernel,
+            root: Part::Root.folder(cache),
+            radio: RADIO.map(|file| Part::Btvirt.folder(cache).join(file)),
+        })
+    }
+}
+
+impl Kernel {
+    fn modules(&self) -> Vec<PathBuf> {
+        let folder = match self {
+            Self::Uml { linux } => linux.parent().unwrap_or(Path::new("/")),
+            Self::Qemu { folder } => folder,
+        };
+        let module = folder.join("mac80211_hwsim.ko");
+        module.is_file().then_some(module).into_iter().collect()
+    }
+}
+
+impl Machine {
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kernel {
+            Kernel::Uml { .. } => "User-mode Linux",
+            Kernel::Qemu { .. } => "QEMU",
+        }
+    }
+
+    /// By how much its deadlines are longer than those of a machine of iron.
+    pub(crate) fn patience(&self) -> u32 {
+        match self.kernel {
+            Kernel::Uml { .. } => 1,
+            Kernel::Qemu { .. } => 5,
+        }
+    }
+
+    /// Runs it until it switches itself off. What is on its console goes to a file.
+    ///
+    /// # Errors
+    /// If it cannot be started, or is still on after `limit`.
+    pub(crate) fn run(&self, share: &Path, console: &Path, limit: Duration) -> anyhow::Result<()> {
+        let guest_seconds = limit.as_secs();
+        let mut command = match &self.kernel {
+            Kernel::Uml { linux } => uml(linux, &self.root, share, guest_seconds),
+            Kernel::Qemu { folder } => qemu(folder, &self.root, share, guest_seconds),
+        };
+        let console = File::create(console).context("cannot create the log of the console")?;
+        command.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.name()))?;
+        // A little longer than the guest, which ends by itself and says more.
+        let end = Instant::now() + limit + limit / 10;
+        loop {
+            if child.try_wait()?.is_some() {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // User-mode Linux ends the processes of its guest only if it is asked to end.
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let end = Instant::now() + END_MAX;
+        while child.try_wait()?.is_none() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = child.kill();
+        child.wait()?;
+        bail!("the virtual machine did not end within {} s", limit.as_secs())
+    }
+}
+
+fn joined(parts: &[&dyn AsRef<std::ffi::OsStr>]) -> OsString {
+    parts.iter().fold(OsString::new(), |mut all, part| {
+        all.push(part.as_ref());
+        all
+    })
+}
+
+fn uml(linux: &Path, root: &Path, share: &Path, seconds: u64) -> Command {
+    let mut command = Command::new(linux);
+    command
+        .args(["mem=1024M", "root=none", "rootfstype=hostfs", "ro", "quiet"])
+        .arg(joined(&[&"rootflags=", &root]))
+        .args(["init=/usr/sbin/rig-init", "con=null", "con0=null,fd:1"])
+        .arg(joined(&[&"rig.share=", &share]))
+        .arg(format!("rig.seconds={seconds}"));
+    // It keeps the guest's memory in a file: not on a disk, if possible.
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        command.env("TMPDIR", memory);
+    }
+    command
+}
+
+/// By emulation, always: a KVM device says nothing about whether stock kernels run on it.
+fn qemu(folder: &Path, root: &Path, share: &Path, seconds: u64) -> Command {
+    let tools = folder.join("tools");
+    let libraries = tools.join("usr/lib/x86_64-linux-gnu");
+    let mut command = Command::new(tools.join("usr/lib64/ld-linux-x86-64.so.2"));
+    command
+        .env("QEMU_MODULE_DIR", libraries.join("qemu"))
+        .arg("--library-path")
+        .arg(&libraries)
+        .arg(tools.join("usr/bin/qemu-system-x86_64"))
+        .args(["-machine", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max"])
+        .args(["-smp", "2", "-m", "1024", "-nodefaults", "-no-user-config", "-no-reboot"])
+        .args(["-display", "none", "-serial", "stdio", "-monitor", "none"])
+        .args(["-device", "virtio-rng-pci"]);
+    for data in ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"] {
+        command.arg("-L").arg(tools.join(data));
+    }
+    let shared = |folder: &Path, tag, options| {
+        let tail = format!(",mount_tag={tag},security_model=none,multidevs=remap{options}");
+        joined(&[&"local,path=", &folder, &tail])
+    };
+    command
+        .arg("-kernel")
+        .arg(folder.join("vmlinuz"))
+        .arg("-initrd")
+        .arg(folder.join("initrd"))
+        .arg("-append")
+        .arg(format!(
+            "console=ttyS0 quiet panic=-1 mitigations=off nokaslr random.trust_cpu=on audit=0 \
+             tsc=reliable no_timer_check lpj=5000000 cryptomgr.notests rig.share=share \
+             rig.seconds={seconds}"
+        ))
+        .arg("-virtfs")
+        .arg(shared(root, "root", ",readonly=on"))
+        .arg("-virtfs")
+        .arg(shared(share, "share", ""));
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(kind: Option<&str>, kernel: Option<&str>) -> anyhow::Result<Wish> {
+        Wish::of(kind.map(OsString::from), kernel.map(OsString::from))
+    }
+
+    #[test]
+    fn a_kernel_is_built_only_where_somebody_asks_for_it() {
+        let cache = tempfile::tempdir().unwrap();
+        let linux = cache.path().join("linux");
+        std::fs::write(&linux, "").unwrap();
+        let made =
+            |kind, kernel, build| wish(kind, kernel).unwrap().kernel_to_make(build, cache.path());
+        assert_eq!(made(None, None, false), Some(Part::Qemu));
+        assert_eq!(made(None, None, true), Some(Part::Uml));
+        assert_eq!(made(None, linux.to_str(), false), None);
+        assert_eq!(made(Some("uml"), None, false), Some(Part::Uml));
+        assert_eq!(made(Some("qemu"), linux.to_str(), false), Some(Part::Qemu));
+    }
+
+    #[test]
+    fn a_wish_that_cannot_be_is_a_mistake_and_not_a_missing_rig() {
+        let error = |kind, kernel| wish(kind, kernel).unwrap_err().to_string();
+        assert!(error(Some("kvm"), None).starts_with("HEDGEROW_RIG is `kvm`: "));
+        assert_eq!(error(None, Some("/no/linux")), {
+            "HEDGEROW_RIG_KERNEL is /no/linux, which is no file"
+        });
+    }
+
+    #[test]
+    fn a_machine_that_hangs_is_ended() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let linux = folder.path().join("linux");
+        std::fs::write(&linux, "#!/bin/sh\necho booted\nexec sleep 600\n").unwrap();
+        std::fs::set_permissions(&linux, PermissionsExt::from_mode(0o755)).unwrap();
+        let machine = Machine {
+            kernel: Kernel::Uml { linux },
+            root: folder.path().to_owned(),
+            radio: RADIO.map(PathBuf::from),
+            modules: Vec::new(),
+        };
+        let console = folder.path().join("console.log");
+        let ended = machine.run(folder.path(), &console, Duration::from_millis(500));
+        assert!(ended.unwrap_err().to_string().starts_with("the virtual machine did not end"));
+        assert_eq!(std::fs::read_to_string(&console).unwrap(), "booted\n");
+    }
+
+    #[test]
+    fn a_rig_that_is_not_set_up_is_no_machine() {
+        let cache = tempfile::tempdir().unwrap();
+        let error = wish(None, None).unwrap().machine(cache.path()).unwrap_err();
+        assert!(error.to_string().starts_with("the virtual rig is not set up in "), "{error}");
+    }
+}

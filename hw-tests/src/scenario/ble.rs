@@ -1,0 +1,144 @@
+//! What users are promised over Bluetooth: each file a promise, this one what they share.
+
+mod chain;
+mod data;
+mod discovery;
+mod fault;
+mod glare;
+mod graph;
+mod repeat;
+mod slots;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use super::{Group, Scenario};
+use crate::outcome::Figures;
+use crate::stage::running::until;
+use crate::stage::{Adapter, Node, Stage};
+
+/// From the start of two nodes to the first message: a scan's pause, a connection, a handshake.
+const MEET_SECONDS: u64 = 60;
+/// From a silence to its being noticed: a link is given up after 16 s of it.
+const GONE_SECONDS: u64 = 40;
+
+const fn scenario(
+    name: &'static str,
+    adapters: usize,
+    minutes: u64,
+    play: fn(&mut Stage) -> anyhow::Result<Figures>,
+    about: &'static str,
+) -> Scenario {
+    let limit = Duration::from_secs(minutes * 60);
+    Scenario { name, group: Group::Ble, about, adapters, limit, play }
+}
+
+pub(super) const SCENARIOS: [Scenario; 12] = [
+    scenario("ble-discovery", 2, 3, discovery::play, "two nodes find each other and talk"),
+    scenario("ble-graph", 3, 4, graph::play, "three nodes see one graph, and who leaves it"),
+    scenario("ble-chain", 3, 4, chain::play, "messages over a node in the middle"),
+    scenario("ble-goodput", 2, 8, data::goodput, "a pipe each way loses no byte"),
+    scenario("ble-realtime", 2, 8, data::realtime, "pings are answered while a pipe is full"),
+    scenario("ble-restart", 2, 6, repeat::restart, "a crashed node comes back, at once or late"),
+    scenario("ble-adapter", 2, 5, fault::adapter, "an adapter is switched off and on"),
+    scenario("ble-bluetoothd", 2, 5, fault::bluetoothd, "bluetoothd ends and starts anew"),
+    scenario("ble-mtu23", 2, 6, data::mtu23, "the smallest packets that GATT knows"),
+    scenario("ble-glare", 2, 6, glare::play, "two that dial each other at once keep one link"),
+    scenario("ble-slots", 8, 8, slots::play, "more neighbours than slots are one mesh"),
+    scenario("ble-200-connects", 2, 60, repeat::many_connects, "200 links, one after the other"),
+];
+
+/// Starts a node on each of the first adapters, one after the other.
+fn nodes<const N: usize>(stage: &Stage) -> anyhow::Result<[Node; N]> {
+    let start = |index: usize| stage.node(&name(index), &stage.adapter(index)?, "");
+    let nodes = (0..N).map(start).collect::<anyhow::Result<Vec<_>>>()?;
+    nodes.try_into().ok().context("as many nodes as were started")
+}
+
+fn name(index: usize) -> String {
+    format!("node{index}")
+}
+
+/// Waits until two see each other and a message has come through, each way.
+fn meet(stage: &Stage, one: &Node, other: &Node) -> anyhow::Result<()> {
+    let limit = stage.limit(MEET_SECONDS);
+    for (from, to) in [(one, other), (other, one)] {
+        from.await_peer(to, None, limit)?;
+        say(stage, from, to, "hello")?;
+    }
+    Ok(())
+}
+
+/// A message, from an application to the other one.
+fn say(stage: &Stage, from: &Node, to: &Node, text: &str) -> anyhow::Result<()> {
+    from.send(to, text, stage.limit(MEET_SECONDS))?;
+    let heard = to.ask(&["listen", "--count", "1", "--timeout", "5"])?;
+    let is_it = heard.iter().any(|line| line["text"] == text && line["from"] == from.key());
+    ensure!(is_it, "{} sent {} bytes, {} heard {heard:?}", from.name, text.len(), to.name);
+    Ok(())
+}
+
+/// How many links a node has to another one that carry data.
+fn links_up(node: &Node, other: &Node) -> anyhow::Result<usize> {
+    let links = node.ask(&["links"])?;
+    let is_up = |link: &&Value| link["peerKeyString"] == other.key() && link["state"] == "up";
+    Ok(links.iter().filter(is_up).count())
+}
+
+/// The connections that a node's graph has, each of them once.
+fn connections(graph: &Value) -> Vec<&Value> {
+    let remote = graph["remotePeers"].as_array().into_iter().flatten();
+    let peers = remote.chain([&graph["localPeer"]]);
+    let mut all: Vec<&Value> =
+        peers.flat_map(|peer| peer["connections"].as_array().into_iter().flatten()).collect();
+    all.sort_by_key(|connection| connection["id"].as_str().unwrap_or_default().to_owned());
+    all.dedup_by_key(|connection| connection["id"].clone());
+    all
+}
+
+/// Whether a graph has a Bluetooth connection between two.
+fn is_connected(graph: &Value, one: &Node, other: &Node) -> bool {
+    connections(graph).iter().any(|connection| {
+        let ends = [&connection["peerKeyString1"], &connection["peerKeyString2"]];
+        let has = |node: &Node| ends.iter().any(|end| **end == node.key());
+        has(one) && has(other) && connection["connectionType"] == "Bluetooth"
+    })
+}
+
+fn graph(node: &Node) -> anyhow::Result<Value> {
+    node.ask(&["graph"])?.pop().context("`graph` printed nothing")
+}
+
+fn ms(since: Instant) -> Value {
+    millis(since.elapsed())
+}
+
+fn millis(time: Duration) -> Value {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).into()
+}
+
+/// Waits until the adapter of a scenario has no connection left.
+fn await_silence(stage: &Stage, adapter: &Adapter) -> anyhow::Result<Duration> {
+    until("the adapter's connections end", stage.limit(GONE_SECONDS), || {
+        Ok(stage.connected(adapter)?.is_empty())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_both_ends_tell_counts_once() {
+        let connection = json!({"id": "a<->b:Bluetooth"});
+        let graph = json!({
+            "localPeer": {"connections": [connection, {"id": "a<->c:Bluetooth"}]},
+            "remotePeers": [{"connections": [connection]}, {}],
+        });
+        assert_eq!(connections(&graph).len(), 2);
+    }
+}

@@ -1,0 +1,102 @@
+//! The Bluetooth of the guest: a bus, an emulator of controllers, and bluetoothd.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::running::{Lines, Running, last_words, until};
+
+const SOCKET: &str = "/run/dbus/system_bus_socket";
+const BLUETOOTHD: &str = "/usr/libexec/bluetooth/bluetoothd";
+
+/// How long each of them may take to come up.
+const UP_MAX: Duration = Duration::from_secs(20);
+
+/// The three of them, running.
+pub(crate) struct Radio {
+    bus: Running,
+    emulator: Running,
+    bluetoothd: Option<Running>,
+    adapters: usize,
+    patience: u32,
+    share: PathBuf,
+    logs: PathBuf,
+}
+
+impl Radio {
+    pub(super) fn start(
+        share: &Path,
+        adapters: usize,
+        patience: u32,
+        logs: &Path,
+    ) -> anyhow::Result<Self> {
+        let limit = UP_MAX * patience;
+        let mut bus = Command::new("dbus-daemon");
+        bus.args(["--system", "--nofork", "--nopidfile"]);
+        let bus = started("dbus-daemon", bus, logs)?;
+        until("the bus listens", limit, || Ok(Path::new(SOCKET).exists()))?;
+        // Without its `-L`: adapters that know only the old commands cannot advertise and scan at
+        // the same time.
+        let mut emulator = Command::new(share.join("btvirt"));
+        emulator.arg(format!("-l{adapters}"));
+        let emulator = started("btvirt", emulator, logs)?;
+        let last = format!("/sys/class/bluetooth/hci{}", adapters.saturating_sub(1));
+        until("btvirt makes its adapters", limit, || Ok(Path::new(&last).exists()))?;
+        let (share, logs) = (share.to_owned(), logs.to_owned());
+        let mut radio = Self { bus, emulator, bluetoothd: None, adapters, patience, share, logs };
+        radio.start_bluetoothd(None)?;
+        Ok(radio)
+    }
+
+    /// Kills bluetoothd and starts it anew, with this as its main.conf if given.
+    pub(super) fn restart_bluetoothd(&mut self, main_conf: Option<&str>) -> anyhow::Result<()> {
+        self.check()?;
+        if let Some(mut running) = self.bluetoothd.take() {
+            running.kill();
+        }
+        self.start_bluetoothd(main_conf)
+    }
+
+    fn start_bluetoothd(&mut self, main_conf: Option<&str>) -> anyhow::Result<()> {
+        let mut command = Command::new(BLUETOOTHD);
+        command.arg("--nodetach");
+        if let Some(text) = main_conf {
+            let file = self.logs.join("main.conf");
+            fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+            command.arg("--configfile").arg(file);
+            command.env("LD_PRELOAD", self.share.join("small_mtu.so"));
+        }
+        self.bluetoothd = Some(started("bluetoothd", command, &self.logs)?);
+        let adapters = self.adapters;
+        until("bluetoothd has its adapters", UP_MAX * self.patience, || {
+            self.check()?;
+            let objects = super::bluez::objects(&super::local_command);
+            Ok(objects.is_ok_and(|objects| {
+                let powered = |n| objects.is_powered(&format!("hci{n}")) == Some(true);
+                (0..adapters).all(powered)
+            }))
+        })?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// If one of them ended that nobody ended.
+    pub(super) fn check(&mut self) -> anyhow::Result<()> {
+        let all = [&mut self.bus, &mut self.emulator].into_iter().chain(self.bluetoothd.as_mut());
+        for running in all {
+            if let Some(status) = running.has_ended()? {
+                let words = last_words(&self.logs.join(format!("{}.log", running.name)));
+                bail!("{} of the rig ended by itself ({status}): {words}", running.name);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn started(name: &str, mut command: Command, logs: &Path) -> anyhow::Result<Running> {
+    command.stdin(Stdio::null());
+    Running::start(name, command, Lines::Stdout, &logs.join(format!("{name}.log")))
+}

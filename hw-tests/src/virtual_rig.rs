@@ -1,0 +1,198 @@
+//! Runs scenarios in virtual machines: a new one for each, so that none inherits anything.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::guest::{self, Plan};
+use crate::machine::{Machine, RADIO};
+use crate::outcome::{Figures, Outcome, Skip, Verdict};
+use crate::scenario::Scenario;
+
+/// Boot, controllers and bluetoothd, on a busy machine.
+const BOOT_MAX: Duration = Duration::from_secs(60);
+/// How much of a console is shown after a failure.
+const CONSOLE_LINES: usize = 20;
+/// And of each node's log.
+const NODE_LINES: usize = 10;
+
+const SETUP: &str = "make it with `cargo run -p hedgerow-hw-tests -- setup`";
+
+/// A machine, what is tested in it, and where its logs go.
+pub(crate) struct VirtualRig {
+    machine: Machine,
+    /// `None` before it is built.
+    hedgerow: Option<PathBuf>,
+    pub(crate) logs: PathBuf,
+}
+
+impl VirtualRig {
+    /// # Errors
+    /// If `hedgerow` is no file.
+    pub(crate) fn open(
+        machine: Machine,
+        hedgerow: Option<PathBuf>,
+        logs: PathBuf,
+    ) -> anyhow::Result<Self> {
+        if let Some(path) = &hedgerow {
+            ensure!(path.is_file(), "--hedgerow is {}, which is no file", path.display());
+        }
+        Ok(Self { machine, hedgerow, logs })
+    }
+
+    /// Builds what is tested, unless it is given.
+    pub(crate) fn prepare(&mut self) -> anyhow::Result<()> {
+        let hedgerow = match self.hedgerow.take() {
+            Some(given) => given,
+            None => built()?,
+        };
+        eprintln!("rig: {}; {}", self.machine.name(), hedgerow.display());
+        self.hedgerow = Some(hedgerow);
+        Ok(())
+    }
+
+    /// Plays one scenario in a machine of its own.
+    pub(crate) fn play(&self, scenario: &Scenario) -> Outcome {
+        let started = Instant::now();
+        let share = self.logs.join(scenario.name);
+        let mut outcome = match self.play_in(&share, scenario) {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::of(scenario.name, Duration::ZERO, Err(error)),
+        };
+        outcome.wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if outcome.result == Verdict::Fail {
+            show_ends(&share);
+        } else {
+            // A folder that cannot be removed is no reason to fail.
+            let _ = fs::remove_dir_all(&share);
+        }
+        outcome
+    }
+
+    fn play_in(&self, share: &Path, scenario: &Scenario) -> anyhow::Result<Outcome> {
+        self.furnish(share).with_context(|| format!("cannot furnish {}", share.display()))?;
+        let patience = self.machine.patience();
+        Plan { scenario: scenario.name.to_owned(), patience }.leave(share)?;
+        let limit = (scenario.limit + BOOT_MAX) * patience;
+        let ran = self.machine.run(share, &console(share), limit);
+        // What is the same for all would fill the disk that the logs are kept on.
+        let ours = ["hedgerow", "hedgerow-hw-tests", "modules"];
+        for name in ours.into_iter().chain(RADIO) {
+            let path = share.join(name);
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        }
+        match guest::outcome(share) {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => {
+                ran?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts into the share what the guest runs.
+    fn furnish(&self, share: &Path) -> anyhow::Result<()> {
+        if share.exists() {
+            fs::remove_dir_all(share)?;
+        }
+        fs::create_dir_all(share.join("modules"))?;
+        fs::write(share.join("init"), include_str!("../setup/init"))?;
+        let ourselves = env::current_exe()?;
+        copy(&ourselves, &share.join("hedgerow-hw-tests"))?;
+        let hedgerow = self.hedgerow.as_ref().context("no hedgerow command was built")?;
+        copy(hedgerow, &share.join("hedgerow"))?;
+        let radio = self.machine.radio.iter().map(|file| (file, share.to_owned()));
+        let modules = self.machine.modules.iter().map(|file| (file, share.join("modules")));
+        for (file, folder) in radio.chain(modules) {
+            copy(file, &folder.join(file.file_name().unwrap_or_default()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The outcome of a scenario for which there is no rig.
+pub(crate) fn skipped(scenario: &Scenario, reason: &str) -> Outcome {
+    let skip: anyhow::Result<Figures> = Err(Skip(format!("{reason}: {SETUP}")).into());
+    Outcome::of(scenario.name, Duration::ZERO, skip)
+}
+
+/// After a failure: the ends of the logs in which its cause may be.
+fn show_ends(share: &Path) {
+    let logs = fs::read_dir(share.join("logs")).into_iter().flatten().flatten();
+    let mut nodes: Vec<PathBuf> = logs
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("node-")))
+        .collect();
+    nodes.sort();
+    let nodes = nodes.iter().map(|log| (log.clone(), NODE_LINES));
+    for (log, lines) in [(console(share), CONSOLE_LINES)].into_iter().chain(nodes) {
+        eprintln!("{}\n---- the end of {}", tail(&log, lines), log.display());
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::copy(from, to).with_context(|| from.display().to_string())?;
+    Ok(())
+}
+
+fn console(share: &Path) -> PathBuf {
+    share.join("console.log")
+}
+
+/// The workspace's command, built anew: a test of yesterday's binary helps nobody.
+fn built() -> anyhow::Result<PathBuf> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/Cargo.toml");
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--release", "--message-format=json-render-diagnostics"])
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context("cannot run cargo: give --hedgerow")?;
+    ensure!(output.status.success(), "the hedgerow command does not build: give --hedgerow");
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let message: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+        if message["target"]["name"] == "hedgerow"
+            && let Some(path) = message["executable"].as_str()
+        {
+            return Ok(PathBuf::from(path));
+        }
+    }
+    bail!("cargo built no `hedgerow`: give --hedgerow")
+}
+
+/// The last lines of a log, for people.
+fn tail(log: &Path, lines_max: usize) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(lines_max)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario;
+
+    #[test]
+    fn the_tail_of_a_log_is_its_last_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        fs::write(&log, "1\n2\n3\n").unwrap();
+        assert_eq!(tail(&log, 2), "2\n3");
+        assert_eq!(tail(&log, 9), "1\n2\n3");
+        assert_eq!(tail(&folder.path().join("none"), 9), "");
+    }
+
+    #[test]
+    fn a_rig_that_is_missing_is_a_skip_that_says_what_to_do() {
+        let outcome = skipped(scenario::find("rig-self").unwrap(), "no kernel");
+        assert_eq!(outcome.result, Verdict::Skip);
+        assert_eq!(outcome.reason.unwrap(), format!("no kernel: {SETUP}"));
+    }
+}
