@@ -29,8 +29,7 @@ pub(crate) async fn look(adapter: Option<&str>) -> Condition {
         Ok(Ok(Some(choice))) => {
             condition::of_choice(&choice, adapter).unwrap_or_else(Condition::ok)
         }
-        Ok(Ok(None)) => condition::of_bus(&zbus::Error::Closed),
         Ok(Err(error)) => condition::of_bus(&error),
-        Err(_) => condition::silent(),
+        Ok(Ok(None)) | Err(_) => condition::silent(),
     }
 }
