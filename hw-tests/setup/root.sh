@@ -12,7 +12,10 @@ unpack trixie "$RIG_OUT" $packages
 cd "$RIG_OUT"
 
 mkdir -p proc sys dev run tmp root t etc var/lib/bluetooth
-# Maintainer scripts would have made these.
+# Maintainer scripts would have made these. The bus is looked for below /var/run by its own books.
+rm -rf var/run var/lock
+ln -s /run var/run
+ln -s /run/lock var/lock
 cat >etc/passwd <<'END'
 root:x:0:0:root:/root:/bin/bash
 messagebus:x:100:100::/nonexistent:/usr/sbin/nologin
