@@ -39,7 +39,7 @@ pub(super) const SCENARIOS: [Scenario; 12] = [
     scenario("ble-discovery", 2, 3, discovery::play, "two nodes find each other and talk"),
     scenario("ble-graph", 3, 4, graph::play, "three nodes see one graph, and who leaves it"),
     scenario("ble-chain", 3, 4, chain::play, "messages over a node in the middle"),
-    scenario("ble-goodput", 2, 8, data::goodput, "a pipe each way loses no byte"),
+    scenario("ble-goodput", 2, 8, data::goodput, "a pipe each way loses no byte, over GATT and over L2CAP"),
     scenario("ble-realtime", 2, 8, data::realtime, "pings are answered while a pipe is full"),
     scenario("ble-restart", 2, 6, repeat::restart, "a crashed node comes back, at once or late"),
     scenario("ble-adapter", 2, 5, fault::adapter, "an adapter is switched off and on"),
@@ -50,9 +50,17 @@ pub(super) const SCENARIOS: [Scenario; 12] = [
     scenario("ble-200-connects", 2, 60, repeat::many_connects, "200 links, one after the other"),
 ];
 
+/// What keeps a node to values of GATT.
+const GATT_ONLY: &str = "l2cap = false";
+
 /// Starts a node on each of the first adapters, one after the other.
 fn nodes<const N: usize>(stage: &Stage) -> anyhow::Result<[Node; N]> {
-    let start = |index: usize| stage.node(&name(index), &stage.adapter(index)?, "");
+    nodes_with(stage, "")
+}
+
+/// The same with more lines for the section of the transport.
+fn nodes_with<const N: usize>(stage: &Stage, more: &str) -> anyhow::Result<[Node; N]> {
+    let start = |index: usize| stage.node(&name(index), &stage.adapter(index)?, more);
     let nodes = (0..N).map(start).collect::<anyhow::Result<Vec<_>>>()?;
     nodes.try_into().ok().context("as many nodes as were started")
 }

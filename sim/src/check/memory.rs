@@ -22,6 +22,8 @@ const GROWTH_BYTES: i64 = 64;
 const BUFFER_GROWTH_BYTES: i64 = 64;
 /// Keepalives and acknowledgements of the last words have filled all buffers by then.
 const SETTLED_AFTER: Duration = Duration::from_secs(20);
+/// After news, until they have reached everybody and nobody holds them for others any more.
+const NEWS_OVER_AFTER: Duration = Duration::from_secs(5);
 
 /// What each node takes.
 #[derive(Debug, Default)]
@@ -29,8 +31,9 @@ pub struct Memory {
     looked_at: u64,
     /// Bytes and links of each node once it had settled.
     settled: Option<Vec<(i64, usize)>>,
-    /// Frames but keepalives that all had sent then: news, as of a link in doubt, unsettles them.
-    news: u64,
+    /// Frames but keepalives that all have sent, and since when: news, as of a link in doubt,
+    /// unsettle them.
+    news: (u64, Duration),
     most: i64,
     growth: i64,
 }
@@ -66,8 +69,12 @@ impl Checker for Memory {
                 hosts.iter().map(|host| (host.memory(), host.links().count())).collect();
             let sent = hosts.iter().map(|host| host.sent());
             let news = sent.map(|sent| sent.control.frames + sent.handshake.frames).sum();
-            if core::mem::replace(&mut self.news, news) != news {
+            if self.news.0 != news {
+                self.news = (news, view.phase_time());
                 self.settled = None;
+            }
+            if view.phase_time().saturating_sub(self.news.1) < NEWS_OVER_AFTER {
+                return Ok(());
             }
             let settled = self.settled.get_or_insert_with(|| now.clone());
             for (node, ((bytes, links), (before, links_before))) in

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use super::super::MTU_23;
-use super::{meet, nodes, say};
+use super::{GATT_ONLY, meet, nodes, nodes_with, say};
 use crate::outcome::Figures;
 use crate::stage::running::{Lines, Running};
 use crate::stage::{Node, Stage};
@@ -24,15 +24,18 @@ const PIPE_SECONDS: u64 = 180;
 
 /// A pipe each way, one after the other. Rates are told, not judged: an emulator's say nothing.
 pub(super) fn goodput(stage: &mut Stage) -> anyhow::Result<Figures> {
-    let [one, other] = nodes(stage)?;
-    meet(stage, &one, &other)?;
-    let there = Pipe::open(stage, &one, &other, GOODPUT_BYTES)?.finish(stage)?;
-    let back = Pipe::open(stage, &other, &one, GOODPUT_BYTES)?.finish(stage)?;
-    Ok(Figures::from([
-        ("bytes".to_owned(), GOODPUT_BYTES.into()),
-        ("thereBytesPerS".to_owned(), there),
-        ("backBytesPerS".to_owned(), back),
-    ]))
+    let mut figures = Figures::from([("bytes".to_owned(), GOODPUT_BYTES.into())]);
+    for (medium, more) in [("gatt", GATT_ONLY), ("l2cap", "")] {
+        let [mut one, mut other] = nodes_with(stage, more)?;
+        meet(stage, &one, &other)?;
+        for (way, from, to) in [("There", &one, &other), ("Back", &other, &one)] {
+            let rate = Pipe::open(stage, from, to, GOODPUT_BYTES)?.finish(stage)?;
+            figures.insert(format!("{medium}{way}BytesPerS"), rate);
+        }
+        one.interrupt()?;
+        other.interrupt()?;
+    }
+    Ok(figures)
 }
 
 /// Pings on an idle link, and on one that a pipe fills.
@@ -60,7 +63,7 @@ pub(super) fn realtime(stage: &mut Stage) -> anyhow::Result<Figures> {
 /// A message and a pipe in packets of 20 bytes.
 pub(super) fn mtu23(stage: &mut Stage) -> anyhow::Result<Figures> {
     stage.configure_bluetoothd(MTU_23)?;
-    let [one, other] = nodes(stage)?;
+    let [one, other] = nodes_with(stage, GATT_ONLY)?;
     meet(stage, &one, &other)?;
     let text: String = ('a'..='z').cycle().take(4_000).collect();
     say(stage, &one, &other, &text)?;

@@ -95,6 +95,21 @@ impl Acls {
     }
 }
 
+impl Acls {
+    /// Ends all connections that were used, without waiting for it: the driver ends.
+    pub(super) async fn hang_up_all(&self, connection: &Connection) {
+        let devices: Vec<_> = self.table().drain().map(|(device, _)| device).collect();
+        for device in devices {
+            let begun = async {
+                DeviceProxy::new(connection, &*device).await?.begin_disconnect().await
+            };
+            if let Err(error) = begun.await {
+                debug!(device, error = words(&error), "a connection stays behind");
+            }
+        }
+    }
+}
+
 impl Lease {
     /// Gives up an attempt to connect. A connection that stands is left to [`Acls::tidy`]: the other
     /// end may be about to use it.

@@ -34,6 +34,9 @@ pub(super) trait Adapter {
 pub(super) trait Device {
     fn connect(&self) -> zbus::Result<()>;
     fn disconnect(&self) -> zbus::Result<()>;
+    /// The same, for those who do not wait until it is done.
+    #[zbus(no_reply, name = "Disconnect")]
+    fn begin_disconnect(&self) -> zbus::Result<()>;
 }
 
 #[zbus::proxy(interface = "org.bluez.GattCharacteristic1", default_service = "org.bluez")]

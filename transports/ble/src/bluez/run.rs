@@ -23,7 +23,9 @@ use crate::BleConfig;
 use crate::link::{BleLinks, Carrier, Medium};
 
 /// How long the tasks may take to say goodbye.
-const SHUTDOWN_WITHIN: Duration = Duration::from_millis(900);
+const SHUTDOWN_WITHIN: Duration = Duration::from_millis(600);
+/// How long bluetoothd may take to hear that connections are to end.
+const GOODBYE_WITHIN: Duration = Duration::from_millis(300);
 /// Newcomers that may wait for the command loop.
 const NEWCOMERS_MAX: usize = 8;
 
@@ -169,6 +171,7 @@ impl Running {
 
     /// Ends everything well; what takes too long is dropped with the tasks.
     async fn shut_down(mut self) {
+        let station = self.station.borrow().clone();
         drop(self.beacon);
         drop(self.dials);
         self.links.shut_down();
@@ -177,5 +180,8 @@ impl Running {
             warn!("shutting down took too long, some links are cut");
         }
         self.tasks.shutdown().await;
+        if let Some(station) = station {
+            let _ = timeout(GOODBYE_WITHIN, self.acls.hang_up_all(&station.connection)).await;
+        }
     }
 }
