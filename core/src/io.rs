@@ -336,6 +336,8 @@ pub enum ConditionState {
     RadioOff,
     /// It cannot work right now and is trying again.
     TemporarilyUnavailable,
+    /// A part of it does not exist on this system yet, as one role of a radio; the rest works.
+    Unsupported,
     /// Its driver has ended with an error; the node goes on without it.
     Dead,
 }

@@ -56,7 +56,10 @@ impl TransportLine {
         // Each of these still makes links in one direction.
         let works = matches!(
             state,
-            ConditionState::Ok | ConditionState::MdnsFailure | ConditionState::ListenFailure
+            ConditionState::Ok
+                | ConditionState::MdnsFailure
+                | ConditionState::ListenFailure
+                | ConditionState::Unsupported
         );
         Self {
             transport: kind.name().to_owned(),

@@ -143,6 +143,7 @@ fn how(state: &str) -> &'static str {
         "ListenFailure" => "works, but accepts no links",
         "RadioOff" => "has its radio switched off",
         "TemporarilyUnavailable" => "does not work right now",
+        "Unsupported" => "works in part",
         "Dead" => "has failed",
         _ => "is not well",
     }

@@ -106,7 +106,7 @@ pub(super) fn log_condition(transport: &ConnectionType, condition: &Condition) {
     match state {
         ConditionState::Ok => tracing::info!(transport, "works again"),
         // Somebody wants it so, or cannot have it otherwise.
-        ConditionState::Disabled | ConditionState::NoHardware => {
+        ConditionState::Disabled | ConditionState::NoHardware | ConditionState::Unsupported => {
             tracing::info!(transport, ?state, "{detail}")
         }
         _ => tracing::warn!(transport, ?state, "{detail}"),

@@ -13,6 +13,22 @@ pub(crate) const RX: &str = "3e1c0003-95b7-4d08-a5c6-6bd1f4a27e90";
 /// Notifies: a packet from the peripheral.
 pub(crate) const TX: &str = "3e1c0004-95b7-4d08-a5c6-6bd1f4a27e90";
 
+/// The same as numbers.
+#[cfg(not(target_os = "linux"))]
+pub(crate) struct Uuids {
+    pub(crate) service: uuid::Uuid,
+    pub(crate) rx: uuid::Uuid,
+    pub(crate) tx: uuid::Uuid,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Uuids {
+    pub(crate) fn new() -> Self {
+        let parse = |text| uuid::Uuid::parse_str(text).expect("the constants are UUIDs");
+        Self { service: parse(SERVICE), rx: parse(RX), tx: parse(TX) }
+    }
+}
+
 /// The longest attribute value (Core Specification 5.4, volume 3 part F 3.2.9).
 const VALUE_BYTES_MAX: usize = 512;
 /// What a write or a notification needs beside its value.

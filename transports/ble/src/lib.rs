@@ -16,7 +16,13 @@ mod bluez;
 mod duty;
 mod gatt;
 mod link;
+#[cfg(not(target_os = "linux"))]
+mod portable;
 
+#[cfg(target_os = "linux")]
+use bluez as platform;
+#[cfg(not(target_os = "linux"))]
+use portable as platform;
 use std::time::Duration;
 
 use hedgerow_driver::{Condition, ConnectionType, Driver, DriverFuture, Port, TransportProfile};
@@ -67,17 +73,7 @@ impl Ble {
 /// # Cancel safety
 /// Dropping the future ends the look.
 pub async fn look(config: &BleConfig) -> Condition {
-    #[cfg(target_os = "linux")]
-    return bluez::look(config.adapter.as_deref()).await;
-    #[cfg(not(target_os = "linux"))]
-    return unsupported();
-}
-
-/// The condition where nobody has written the driver yet.
-#[cfg(not(target_os = "linux"))]
-fn unsupported() -> Condition {
-    let detail = "Bluetooth is not supported on this system yet: use the local network";
-    Condition::new(hedgerow_driver::ConditionState::Disabled, detail)
+    platform::look(config.adapter.as_deref()).await
 }
 
 impl Driver for Ble {
@@ -90,14 +86,7 @@ impl Driver for Ble {
         }
     }
 
-    #[cfg(target_os = "linux")]
     fn run(self: Box<Self>, port: Port) -> DriverFuture {
-        Box::pin(bluez::run(self.config, port))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn run(self: Box<Self>, port: Port) -> DriverFuture {
-        let kind = ConnectionType::Bluetooth;
-        Box::new(hedgerow_driver::Disabled::new(kind, unsupported().detail)).run(port)
+        Box::pin(platform::run(self.config, port))
     }
 }

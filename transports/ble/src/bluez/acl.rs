@@ -100,9 +100,8 @@ impl Acls {
     pub(super) async fn hang_up_all(&self, connection: &Connection) {
         let devices: Vec<_> = self.table().drain().map(|(device, _)| device).collect();
         for device in devices {
-            let begun = async {
-                DeviceProxy::new(connection, &*device).await?.begin_disconnect().await
-            };
+            let begun =
+                async { DeviceProxy::new(connection, &*device).await?.begin_disconnect().await };
             if let Err(error) = begun.await {
                 debug!(device, error = words(&error), "a connection stays behind");
             }
