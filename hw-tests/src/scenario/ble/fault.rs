@@ -26,7 +26,7 @@ pub(super) fn adapter(stage: &mut Stage) -> anyhow::Result<Figures> {
 
 /// bluetoothd starts anew, and forgets all that nodes had asked of it.
 pub(super) fn bluetoothd(stage: &mut Stage) -> anyhow::Result<Figures> {
-    let [one, other] = nodes(stage)?;
+    let [mut one, mut other] = nodes(stage)?;
     meet(stage, &one, &other)?;
     let adapter = stage.adapter(0)?;
     let mut figures = Figures::new();
@@ -43,7 +43,9 @@ pub(super) fn bluetoothd(stage: &mut Stage) -> anyhow::Result<Figures> {
     }
     meet(stage, &one, &other).context("after a disconnect")?;
     figures.insert("reconnectedMs".to_owned(), ms(since));
-    drop((one, other));
+    // Who says goodbye leaves nothing behind that a controller would have to hold on to.
+    one.interrupt()?;
+    other.interrupt()?;
     await_silence(stage, &adapter).context("after both nodes have ended")?;
     Ok(figures)
 }
