@@ -180,7 +180,7 @@ pub enum LinkShape {
     /// all, unless `is_ordered`. The core cuts frames into fragments and repeats those that are
     /// lost.
     Packet {
-        /// The largest packet, in bytes, from 20 to 2,048. It may change at any time: see
+        /// The largest packet, in bytes, from 18 to 2,048. It may change at any time: see
         /// [`TransportEvent::PacketBytes`]. Where a link layer cuts packets again, a size that
         /// fills whole units of it serves best: see [`whole_pdus`].
         packet_bytes: usize,

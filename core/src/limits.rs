@@ -49,7 +49,7 @@ pub const HANDSHAKES_PENDING_MAX: usize = 64;
 pub const LINK_CONTROL_QUEUE_MAX: usize = 64;
 
 /// The smallest packet of a packet-shaped link, in bytes: the value of Bluetooth's smallest ATT MTU.
-pub const PACKET_BYTES_MIN: usize = 20;
+pub const PACKET_BYTES_MIN: usize = 18;
 /// The largest packet of a packet-shaped link, in bytes: a round number above what UDP carries on an
 /// Ethernet.
 pub const PACKET_BYTES_MAX: usize = 2_048;

@@ -39,6 +39,14 @@ pub(crate) fn value_bytes_max(mtu: u16) -> usize {
     usize::from(mtu).saturating_sub(HEADER_BYTES).min(VALUE_BYTES_MAX)
 }
 
+/// The largest value of a notification that BlueZ sends whole: it leaves room to put several into one
+/// PDU (Core Specification 5.4, volume 3 part F 3.4.7.4), and cuts what does not fit with that.
+#[cfg(target_os = "linux")]
+pub(crate) fn notified_bytes_max(mtu: u16) -> usize {
+    const HEADERS_BYTES: usize = 5;
+    usize::from(mtu).saturating_sub(HEADERS_BYTES).min(VALUE_BYTES_MAX)
+}
+
 /// What `info` says: in an open network who this is, in a closed one nothing.
 ///
 /// ```text
@@ -118,5 +126,7 @@ mod tests {
     #[test]
     fn values_are_cut_at_the_mtu_and_at_what_an_attribute_holds() {
         assert_eq!([0, 23, 247, 517, u16::MAX].map(value_bytes_max), [0, 20, 244, 512, 512]);
+        #[cfg(target_os = "linux")]
+        assert_eq!([0, 23, 247, 517, u16::MAX].map(notified_bytes_max), [0, 18, 242, 512, 512]);
     }
 }

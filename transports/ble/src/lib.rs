@@ -9,6 +9,10 @@
 //! whom to dial and does not repeat what the radio loses: that is the core's.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "what a peripheral and a channel need is not used there yet")
+)]
 
 mod beacon;
 #[cfg(target_os = "linux")]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use hedgerow_core::limits::{PACKET_BYTES_MAX, PACKET_BYTES_MIN};
 use hedgerow_driver::{
     Endpoint, LinkDeadline, LinkEstimate, LinkId, LinkLoss, LinkOrigin, LinkShape, LinkUp, Links,
     NodeGone, Outgoing, Reports, whole_pdus,
@@ -17,10 +18,6 @@ use tracing::debug;
 
 /// The largest frame. Higher lanes interrupt it between its packets.
 const FRAME_BYTES_MAX: usize = 65_536;
-/// The smallest packet that the core takes: an ATT MTU of 23.
-const PACKET_BYTES_MIN: usize = 20;
-/// The largest packet that the core makes.
-pub(crate) const PACKET_BYTES_MAX: usize = 2_048;
 /// A block that packets are read into, one behind the other.
 const BLOCK_BYTES: usize = 16 * 1_024;
 /// Links beyond the profile: newcomers that the node tells that it is at capacity.

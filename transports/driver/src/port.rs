@@ -150,7 +150,7 @@ impl Reports {
     }
 
     /// The packets of a packet-shaped link have another size from now on: at most
-    /// `packet_bytes`, from 20 to 2,048. What the node sent before it read this has the size of
+    /// `packet_bytes`, from 18 to 2,048. What the node sent before it read this has the size of
     /// before; an unordered link may lose it. The packets of an ordered link only grow.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ struct Uses {
     leases: usize,
     /// Nobody has used it since.
     idle_since: Instant,
+    /// It carried something that has ended.
+    is_spent: bool,
 }
 
 /// The right to use a connection, until it is dropped.
@@ -53,9 +55,11 @@ impl Acls {
     /// Uses the connection to a device, standing or to be made.
     pub(super) fn lease(self: &Arc<Self>, device: &str) -> Lease {
         let mut table = self.table();
-        let uses = table
-            .entry(device.to_owned())
-            .or_insert(Uses { leases: 0, idle_since: Instant::now() });
+        let uses = table.entry(device.to_owned()).or_insert(Uses {
+            leases: 0,
+            idle_since: Instant::now(),
+            is_spent: false,
+        });
         uses.leases += 1;
         Lease { acls: Arc::clone(self), device: device.to_owned() }
     }
@@ -96,6 +100,35 @@ impl Acls {
 }
 
 impl Acls {
+    /// Ends a connection whose link has ended, before the device is dialled anew: the other end may be
+    /// going, and what was on its way must not come to the new link. BlueZ 5.82 does not survive a
+    /// subscription to a service that is just being taken away.
+    pub(super) async fn begin_anew(
+        &self,
+        connection: &Connection,
+        objects: &Objects,
+        device: &str,
+    ) {
+        let is_spent = |uses: &Uses| uses.is_spent && uses.leases == 0;
+        if !self.table().get(device).is_some_and(is_spent) {
+            return;
+        }
+        let is_connected = || objects.device(device).is_some_and(|device| device.connected);
+        if is_connected() {
+            hang_up(connection, device).await;
+            let gone = objects.until(|state| {
+                let device = state.devices.get(device);
+                device.is_none_or(|device| !device.connected).then_some(())
+            });
+            if timeout(DISCONNECT_WITHIN, gone).await.is_err() {
+                debug!(device, "a connection does not end in time");
+            }
+        }
+        if let Some(uses) = self.table().get_mut(device) {
+            uses.is_spent = false;
+        }
+    }
+
     /// Ends all connections that were used, without waiting for it: the driver ends.
     pub(super) async fn hang_up_all(&self, connection: &Connection) {
         let devices: Vec<_> = self.table().drain().map(|(device, _)| device).collect();
@@ -127,6 +160,7 @@ impl Drop for Lease {
         if let Some(uses) = self.acls.table().get_mut(&self.device) {
             uses.leases -= 1;
             uses.idle_since = Instant::now();
+            uses.is_spent = true;
         }
     }
 }

@@ -16,7 +16,8 @@ use tokio::time::timeout;
 use super::endpoint::DeviceAddress;
 use super::station::Station;
 use crate::beacon::Psm;
-use crate::link::{Carrier, PACKET_BYTES_MAX};
+use crate::link::Carrier;
+use hedgerow_core::limits::PACKET_BYTES_MAX;
 
 /// From the call to the probe's return.
 pub(super) const PROVEN_WITHIN: Duration = Duration::from_secs(3);

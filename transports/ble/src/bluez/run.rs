@@ -135,11 +135,16 @@ impl Running {
                 }
                 (Ok(device), Some(station), Some(seat)) => (device, station, seat),
             };
-            let lease = acls.lease(&station.device_path(device.address));
-            let way = tokio::select! {
+            let path = station.device_path(device.address);
+            let begun = async {
+                acls.begin_anew(&station.connection, &station.objects, &path).await;
+                let lease = acls.lease(&path);
+                (dial(&station, device, &failures, may_use_channels).await, lease)
+            };
+            let (way, lease) = tokio::select! {
                 biased;
-                _ = cancelled => Err(DialFailure::Cancelled),
-                way = dial(&station, device, &failures, may_use_channels) => way,
+                _ = cancelled => (Err(DialFailure::Cancelled), acls.lease(&path)),
+                (way, lease) = begun => (way, lease),
             };
             match way {
                 Ok(way) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hedgerow_driver::{NodeGone, Reports, Sighting};
 use tokio::time::{Instant, sleep};
-use tracing::debug;
+use tracing::{debug, trace};
 use zbus::Variant;
 
 use super::bus::{AdapterProxy, Options, error_name, words};
@@ -34,6 +34,7 @@ pub(super) async fn scan(station: &Station, links: &BleLinks) -> zbus::Result<()
         start(&adapter).await?;
         sleep(turn.scan).await;
         stop(&adapter).await?;
+        trace!(?turn, adapter = station.adapter, "a turn of scanning is over");
         for (path, device) in station.objects.end_turn(&station.adapter, TURNS_UNHEARD_MAX) {
             if !device.paired {
                 forget(&adapter, &path).await;

@@ -11,7 +11,7 @@ use zbus::{Connection, OwnedFd, OwnedObjectPath, OwnedVariant};
 use super::bus::{GattManagerProxy, Options, property, words};
 use super::socket::ValueSocket;
 use crate::beacon::Psm;
-use crate::gatt::{INFO, Info, RX, SERVICE, TX, value_bytes_max};
+use crate::gatt::{INFO, Info, RX, SERVICE, TX, notified_bytes_max};
 
 /// Where the objects are; BlueZ asks for everything below.
 const ROOT: &str = "/org/hedgerow/gatt";
@@ -32,12 +32,12 @@ pub(super) enum Acquired {
     Write { device: String, socket: ValueSocket, value_bytes_max: usize },
 }
 
-/// What a call was made for.
+/// What a call was made for: the device, and the largest value that it can be notified of.
 fn central(options: &HashMap<String, OwnedVariant>) -> fdo::Result<(String, usize)> {
     let device: Option<OwnedObjectPath> = property(options, "device");
     let device = device.ok_or_else(|| fdo::Error::InvalidArgs("no device".into()))?;
     let mtu = property(options, "mtu").unwrap_or(23);
-    Ok((device.to_string(), value_bytes_max(mtu)))
+    Ok((device.to_string(), notified_bytes_max(mtu)))
 }
 
 fn pair() -> fdo::Result<(ValueSocket, OwnedFd)> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hedgerow_driver::{Beacon, Condition, NodeGone};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, info};
 use zbus::Connection;
 use zbus::connection::Builder;
@@ -32,6 +32,8 @@ use crate::link::BleLinks;
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Failures in a row on one bus after which it is connected to again.
 const FAILURES_MAX: usize = 6;
+/// An advertisement that brings nobody is put on the air anew so often.
+const ADVERTISEMENT_AGE_MAX: Duration = Duration::from_secs(20);
 /// Goodbyes at the end.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(500);
 
@@ -288,12 +290,22 @@ impl Supervisor {
         station: &Station,
     ) -> zbus::Result<()> {
         let (mut beacons, mut standing) = (self.beacon.clone(), self.links.standing());
+        let mut watch = interval(ADVERTISEMENT_AGE_MAX);
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        watch.reset();
         loop {
             tokio::select! {
+                // Controllers and kernels stop now and then without a word, as after a connection
+                // that came in. Who has links is found by way of those, too.
+                _ = watch.tick(), if *standing.borrow() == 0 => {
+                    debug!("nobody comes: the advertisement is put on the air anew");
+                    let _ = advertisement.unregister(&station.adapter).await;
+                    advertisement.register(&station.adapter).await?;
+                }
                 beacon = beacons.changed() => if beacon.is_err() {
                     return std::future::pending().await;
                 },
-                _ = standing.changed() => {}
+                _ = standing.changed() => watch.reset(),
                 () = advertisement.released() => {
                     debug!("bluetoothd took the advertisement off the air");
                     sleep(Duration::from_millis(200)).await;
