@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hedgerow::Mesh;
+use hedgerow::driver::ConditionState;
 use hedgerow::notice::Trouble;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncWriteExt;
@@ -127,8 +128,10 @@ async fn role() {
             println!("\n@tally {count} {}", longest.as_millis());
         } else {
             let counters = mesh.counters().await.unwrap();
+            let transports = mesh.transports();
+            let states = transports.iter().map(|transport| transport.condition.state);
             let conditions: Vec<_> =
-                mesh.transports().iter().map(|transport| transport.condition.state).collect();
+                states.filter(|state| *state != ConditionState::Disabled).collect();
             println!(
                 "\n@counters {} crowded out, {} failed, condition {conditions:?}",
                 counters.handshakes_crowded_out, counters.handshakes_failed

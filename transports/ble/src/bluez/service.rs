@@ -1,7 +1,6 @@
 //! Our GATT service, as BlueZ asks for it over the bus.
 
 use std::collections::HashMap;
-use std::io;
 
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
@@ -32,21 +31,21 @@ pub(super) enum Acquired {
     Write { device: String, socket: ValueSocket, value_bytes_max: usize },
 }
 
-/// What a call was made for: the device, and the largest value that it can be notified of.
-fn central(options: &HashMap<String, OwnedVariant>) -> fdo::Result<(String, usize)> {
+/// Makes a socket for the central that a call is about, keeps one end of it and gives BlueZ the other.
+fn hand_out(
+    to: &mpsc::Sender<Acquired>,
+    options: &HashMap<String, OwnedVariant>,
+    acquired: impl FnOnce(String, ValueSocket, usize) -> Acquired,
+) -> fdo::Result<(OwnedFd, u16)> {
     let device: Option<OwnedObjectPath> = property(options, "device");
     let device = device.ok_or_else(|| fdo::Error::InvalidArgs("no device".into()))?;
+    // Without a word on it, the one that every device has.
     let mtu = property(options, "mtu").unwrap_or(23);
-    Ok((device.to_string(), notified_bytes_max(mtu)))
-}
-
-fn pair() -> fdo::Result<(ValueSocket, OwnedFd)> {
-    let (ours, theirs) = ValueSocket::pair().map_err(|error| refuse(&error))?;
-    Ok((ours, theirs.into()))
-}
-
-fn refuse(error: &io::Error) -> fdo::Error {
-    fdo::Error::Failed(error.to_string())
+    let (socket, theirs) =
+        ValueSocket::pair().map_err(|error| fdo::Error::Failed(error.to_string()))?;
+    to.try_send(acquired(device.to_string(), socket, notified_bytes_max(mtu)))
+        .map_err(|_| fdo::Error::LimitsExceeded("too many centrals".into()))?;
+    Ok((theirs.into(), mtu))
 }
 
 struct ServiceObject;
@@ -123,11 +122,11 @@ impl RxObject {
     }
 
     fn acquire_write(&self, options: HashMap<String, OwnedVariant>) -> fdo::Result<(OwnedFd, u16)> {
-        let (device, value_bytes_max) = central(&options)?;
-        let (socket, theirs) = pair()?;
-        let mtu = property(&options, "mtu").unwrap_or(23);
-        hand_over(&self.0, Acquired::Write { device, socket, value_bytes_max })?;
-        Ok((theirs, mtu))
+        hand_out(&self.0, &options, |device, socket, value_bytes_max| Acquired::Write {
+            device,
+            socket,
+            value_bytes_max,
+        })
     }
 }
 
@@ -164,16 +163,12 @@ impl TxObject {
         &self,
         options: HashMap<String, OwnedVariant>,
     ) -> fdo::Result<(OwnedFd, u16)> {
-        let (device, value_bytes_max) = central(&options)?;
-        let (socket, theirs) = pair()?;
-        let mtu = property(&options, "mtu").unwrap_or(23);
-        hand_over(&self.0, Acquired::Notify { device, socket, value_bytes_max })?;
-        Ok((theirs, mtu))
+        hand_out(&self.0, &options, |device, socket, value_bytes_max| Acquired::Notify {
+            device,
+            socket,
+            value_bytes_max,
+        })
     }
-}
-
-fn hand_over(to: &mpsc::Sender<Acquired>, acquired: Acquired) -> fdo::Result<()> {
-    to.try_send(acquired).map_err(|_| fdo::Error::LimitsExceeded("too many centrals".into()))
 }
 
 fn service_path() -> OwnedObjectPath {
