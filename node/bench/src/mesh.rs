@@ -20,6 +20,7 @@ const ECHO: &str = "echo";
 async fn start(connect: &[String]) -> anyhow::Result<Mesh> {
     let mut config = Config::default();
     config.transports.lan.mdns_enabled = false;
+    config.transports.ble.enabled = false;
     config.transports.lan.listen_ip = Ipv4Addr::LOCALHOST.into();
     config.connect.tcp_servers = connect.to_vec();
     Ok(Mesh::builder().config(config).network("bench").start().await?)

@@ -73,45 +73,123 @@ struct Subscription {
     value_bytes_max: watch::Sender<usize>,
 }
 
-/// Turns BlueZ's sockets into newcomers, until the service is gone from the bus.
-pub(super) async fn accept(
-    acquired: &mut mpsc::Receiver<Acquired>,
-    acls: &Arc<Acls>,
-    links: &BleLinks,
-    is_random: impl Fn(&str) -> bool,
-    newcomers: &mpsc::Sender<Newcomer<Subscriber>>,
-) {
-    let mut subscriptions: HashMap<String, Subscription> = HashMap::new();
-    while let Some(acquired) = acquired.recv().await {
-        subscriptions.retain(|_, subscription| !subscription.write.is_closed());
-        match acquired {
-            Acquired::Notify { device, socket, value_bytes_max } => {
-                let (Some(address), Some(seat)) =
-                    (DeviceAddress::of_path(&device, is_random(&device)), links.seat())
-                else {
-                    // Dropping the socket ends the subscription.
-                    debug!(device, "no room for another link");
-                    continue;
-                };
-                let (write, written) = watch::channel(None);
-                let (size, sizes) = watch::channel(value_bytes_max);
-                let lease = acls.lease(&device);
-                subscriptions.insert(device, Subscription { write, value_bytes_max: size });
-                let carrier = Subscriber { notify: socket, write: written, value_bytes_max: sizes };
-                let newcomer = Newcomer { carrier, device: address, lease, seat };
-                if newcomers.send(newcomer).await.is_err() {
-                    return;
+/// Turns BlueZ's sockets into newcomers. What it knows of subscribers outlives the work on one
+/// adapter, as their links do.
+pub(super) struct Acceptor {
+    acquired: mpsc::Receiver<Acquired>,
+    subscriptions: HashMap<String, Subscription>,
+}
+
+impl Acceptor {
+    pub(super) fn new(acquired: mpsc::Receiver<Acquired>) -> Self {
+        Self { acquired, subscriptions: HashMap::new() }
+    }
+
+    /// Accepts until the service is gone from the bus, or nobody takes newcomers any more.
+    ///
+    /// # Cancel safety
+    /// A newcomer for whom there was no room yet is dropped, and tries again; nobody else is lost.
+    pub(super) async fn accept(
+        &mut self,
+        acls: &Arc<Acls>,
+        links: &BleLinks,
+        is_random: impl Fn(&str) -> bool,
+        newcomers: &mpsc::Sender<Newcomer<Subscriber>>,
+    ) {
+        while let Some(acquired) = self.acquired.recv().await {
+            self.subscriptions.retain(|_, subscription| !subscription.write.is_closed());
+            match acquired {
+                Acquired::Notify { device, socket, value_bytes_max } => {
+                    let address = DeviceAddress::of_path(&device, is_random(&device));
+                    let (Some(address), Some(seat)) = (address, links.seat()) else {
+                        // Dropping the socket ends the subscription.
+                        debug!(device, "no room for another link");
+                        continue;
+                    };
+                    let lease = acls.lease(&device);
+                    let carrier = self.subscribe(device, socket, value_bytes_max);
+                    let newcomer = Newcomer { carrier, device: address, lease, seat };
+                    if newcomers.send(newcomer).await.is_err() {
+                        return;
+                    }
                 }
-            }
-            Acquired::Write { device, socket, value_bytes_max } => {
-                // Who writes and listens to nothing is no peer: the socket is dropped.
-                if let Some(subscription) = subscriptions.get(&device) {
-                    subscription.write.send_replace(Some(Arc::new(socket)));
-                    subscription.value_bytes_max.send_if_modified(|size| {
-                        std::mem::replace(size, value_bytes_max) != value_bytes_max
-                    });
+                Acquired::Write { device, socket, value_bytes_max } => {
+                    self.on_write(&device, socket, value_bytes_max);
                 }
             }
         }
+    }
+
+    fn subscribe(
+        &mut self,
+        device: String,
+        notify: ValueSocket,
+        value_bytes_max: usize,
+    ) -> Subscriber {
+        let (write, written) = watch::channel(None);
+        let (size, sizes) = watch::channel(value_bytes_max);
+        self.subscriptions.insert(device, Subscription { write, value_bytes_max: size });
+        Subscriber { notify, write: written, value_bytes_max: sizes }
+    }
+
+    /// A central writes for the first time. One that listens to nothing is no peer: its socket is
+    /// dropped.
+    fn on_write(&self, device: &str, socket: ValueSocket, value_bytes_max: usize) {
+        let Some(subscription) = self.subscriptions.get(device) else { return };
+        subscription.write.send_replace(Some(Arc::new(socket)));
+        subscription
+            .value_bytes_max
+            .send_if_modified(|size| std::mem::replace(size, value_bytes_max) != value_bytes_max);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_subscriber_writes_comes_and_a_larger_mtu_is_told() {
+        let (_sender, acquired) = mpsc::channel(1);
+        let mut acceptor = Acceptor::new(acquired);
+        let (notify, central) = ValueSocket::pair().unwrap();
+        let subscriber = acceptor.subscribe("a".into(), notify, 18);
+        let mut sizes = subscriber.sizes().unwrap();
+
+        let (socket, writer) = ValueSocket::pair().unwrap();
+        acceptor.on_write("a", socket, 512);
+        sizes.changed().await.unwrap();
+        assert_eq!(*sizes.borrow(), 512);
+        ValueSocket::new(writer).unwrap().send(b"value").await.unwrap();
+        let mut buffer = BytesMut::with_capacity(512);
+        assert!(subscriber.recv(&mut buffer).await.unwrap());
+        assert_eq!(buffer, &b"value"[..]);
+
+        subscriber.send(b"answer").await.unwrap();
+        let central = ValueSocket::new(central).unwrap();
+        let mut buffer = BytesMut::with_capacity(512);
+        assert!(central.recv(&mut buffer).await.unwrap());
+        assert_eq!(buffer, &b"answer"[..]);
+    }
+
+    #[tokio::test]
+    async fn a_subscription_that_ends_is_the_end_also_of_one_who_never_wrote() {
+        let (_sender, acquired) = mpsc::channel(1);
+        let mut acceptor = Acceptor::new(acquired);
+        let (notify, central) = ValueSocket::pair().unwrap();
+        let subscriber = acceptor.subscribe("a".into(), notify, 18);
+        drop(central);
+        let mut buffer = BytesMut::with_capacity(512);
+        assert!(!subscriber.recv(&mut buffer).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_writes_and_listens_to_nothing_is_hung_up_on() {
+        let (_sender, acquired) = mpsc::channel(1);
+        let acceptor = Acceptor::new(acquired);
+        let (socket, writer) = ValueSocket::pair().unwrap();
+        acceptor.on_write("a", socket, 512);
+        let writer = ValueSocket::new(writer).unwrap();
+        let mut buffer = BytesMut::with_capacity(512);
+        assert!(!writer.recv(&mut buffer).await.unwrap());
     }
 }

@@ -12,7 +12,7 @@ use tracing::debug;
 use zbus::Connection;
 
 use super::bus::{DeviceProxy, words};
-use super::objects::Objects;
+use super::objects::{DeviceState, Objects};
 
 /// A connection that carries no link any more is kept so long: for the next dial, and for the other
 /// end's, which may be on its way.
@@ -88,6 +88,15 @@ impl Acls {
             };
             seen.retain(|path, _| ours.contains(path));
             self.table().retain(|path, uses| uses.leases > 0 || ours.contains(path));
+            if ours.is_empty() {
+                // Nothing to look after, and no reason to wake up.
+                let connected = |d: &DeviceState| d.connected && d.has_service && !d.paired;
+                objects
+                    .until(|state| {
+                        state.devices_of(adapter).any(|(_, d)| connected(d)).then_some(())
+                    })
+                    .await;
+            }
             for path in ours {
                 let since = *seen.entry(path.clone()).or_insert_with(Instant::now);
                 if self.is_idle(&path, since) {

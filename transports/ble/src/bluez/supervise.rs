@@ -13,7 +13,7 @@ use tracing::{debug, info};
 use zbus::Connection;
 use zbus::connection::Builder;
 
-use super::accept::{Newcomer, Subscriber, accept};
+use super::accept::{Acceptor, Newcomer, Subscriber};
 use super::acl::Acls;
 use super::advertise::Shown;
 use super::bus::{CALL_TIMEOUT, words};
@@ -21,7 +21,7 @@ use super::channel::{Channel, Listener};
 use super::condition;
 use super::objects::Objects;
 use super::scan::{scan, sight};
-use super::service::{self, Acquired};
+use super::service;
 use super::station::{Choice, Station, choose};
 use crate::BleConfig;
 use crate::beacon::{Advertised, Psm};
@@ -65,7 +65,7 @@ struct OnBus {
     info: watch::Sender<Option<Info>>,
     shown: watch::Sender<Option<Advertised>>,
     advertisement: Shown,
-    acquired: mpsc::Receiver<Acquired>,
+    acceptor: Acceptor,
 }
 
 impl OnBus {
@@ -73,9 +73,9 @@ impl OnBus {
         let connection = Builder::system().method_timeout(CALL_TIMEOUT).build().await?;
         let (info, infos) = watch::channel(None);
         let (shown, showns) = watch::channel(None);
-        let acquired = service::export(&connection, infos).await?;
+        let acceptor = Acceptor::new(service::export(&connection, infos).await?);
         let advertisement = Shown::export(&connection, showns).await?;
-        Ok(Self { connection, objects: Objects::new(), info, shown, advertisement, acquired })
+        Ok(Self { connection, objects: Objects::new(), info, shown, advertisement, acceptor })
     }
 }
 
@@ -249,12 +249,12 @@ impl Supervisor {
         }
         let objects = Arc::clone(&station.objects);
         let is_random = |path: &str| objects.device(path).is_some_and(|device| device.is_random);
-        let OnBus { acquired, advertisement, shown, info, .. } = bus;
+        let OnBus { acceptor, advertisement, shown, info, .. } = bus;
         tokio::select! {
             refused = scan(station, &self.links) => Ended::refused(refused),
             refused = self.advertise(advertisement, shown, info, station) => Ended::refused(refused),
             _gone = sight(station, self.links.reports()) => Ended::NodeGone,
-            () = accept(acquired, &self.acls, &self.links, is_random, &self.subscribers) => {
+            () = acceptor.accept(&self.acls, &self.links, is_random, &self.subscribers) => {
                 Ended::NodeGone
             }
             () = self.accept_channels(station, listener) => Ended::NodeGone,
