@@ -195,6 +195,15 @@ impl Stage {
         Ok(())
     }
 
+    /// Fault: bluetoothd is not there, until it is restarted.
+    pub(crate) fn stop_bluetoothd(&mut self, adapter: &Adapter) -> anyhow::Result<()> {
+        if let Ground::Virtual(radio) = &mut self.ground {
+            return radio.stop_bluetoothd();
+        }
+        self.hosts[adapter.host].as_root(&["systemctl", "stop", "bluetooth"])?;
+        Ok(())
+    }
+
     /// Fault: bluetoothd starts anew with this main.conf. Nobody's own one is touched.
     pub(crate) fn configure_bluetoothd(&mut self, main_conf: &str) -> anyhow::Result<()> {
         match &mut self.ground {

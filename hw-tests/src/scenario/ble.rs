@@ -125,6 +125,20 @@ fn graph(node: &Node) -> anyhow::Result<Value> {
     node.ask(&["graph"])?.pop().context("`graph` printed nothing")
 }
 
+/// What `doctor` says of Bluetooth must have these words, with the node or without it.
+fn doctor_says(node: &Node, words: &[&str]) -> anyhow::Result<()> {
+    let reply = node.run(&["doctor", "--config", &node.config()])?;
+    let checks = reply.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let told = checks.filter(|check| check["check"] == "transport").map(|check| {
+        let text = |key: &str| check[key].as_str().unwrap_or_default().to_owned();
+        format!("{}: {} {}", text("status"), text("message"), text("hint"))
+    });
+    let told: Vec<_> = told.filter(|text| text.contains("Bluetooth")).collect();
+    let is_told = told.iter().any(|text| words.iter().all(|word| text.contains(word)));
+    ensure!(is_told, "{}: doctor says {told:?}, without {words:?}", node.name);
+    Ok(())
+}
+
 fn ms(since: Instant) -> Value {
     millis(since.elapsed())
 }

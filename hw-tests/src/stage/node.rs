@@ -75,7 +75,7 @@ impl Node {
         let script = r#"echo $$ >"$1/pid" && shift && exec env "$@""#;
         let logging = std::env::var("HEDGEROW_LOG").unwrap_or_else(|_| "debug".to_owned());
         let logging = format!("HEDGEROW_LOG={logging}");
-        let (home, config) = (self.home(), format!("{}/config.toml", self.folder));
+        let (home, config) = (self.home(), self.config());
         let up = ["up", "--name", &self.name, "--network", &self.network, "--config", &config];
         let line = [
             &["sh", "-c", script, "sh", &self.folder, &logging][..],
@@ -116,6 +116,11 @@ impl Node {
     /// What it said when it was ready.
     pub(crate) fn ready(&self) -> &Value {
         &self.ready
+    }
+
+    /// The configuration that it is started with.
+    pub(crate) fn config(&self) -> String {
+        format!("{}/config.toml", self.folder)
     }
 
     fn home(&self) -> String {

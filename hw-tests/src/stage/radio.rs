@@ -53,11 +53,17 @@ impl Radio {
 
     /// Kills bluetoothd and starts it anew, with this as its main.conf if given.
     pub(super) fn restart_bluetoothd(&mut self, main_conf: Option<&str>) -> anyhow::Result<()> {
+        self.stop_bluetoothd()?;
+        self.start_bluetoothd(main_conf)
+    }
+
+    /// Kills bluetoothd.
+    pub(super) fn stop_bluetoothd(&mut self) -> anyhow::Result<()> {
         self.check()?;
         if let Some(mut running) = self.bluetoothd.take() {
             running.kill();
         }
-        self.start_bluetoothd(main_conf)
+        Ok(())
     }
 
     fn start_bluetoothd(&mut self, main_conf: Option<&str>) -> anyhow::Result<()> {
