@@ -25,6 +25,8 @@ use crate::link::{Carrier, Medium};
 /// The radio gives an attempt up by itself now and then; the next one succeeds.
 const ATTEMPTS: usize = 3;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
+/// How long an end that connected to us has to make its link, before we make ours over the connection.
+const THEIRS_FIRST_FOR: Duration = Duration::from_secs(2);
 /// From a connection to the other end's table of services.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(10);
 /// One read, subscription or acquisition.
@@ -113,7 +115,8 @@ pub(super) async fn dial(
     may_use_channels: bool,
 ) -> Result<Way, DialFailure> {
     let path = station.device_path(device.address);
-    let shown = station.objects.device(&path).ok_or(DialFailure::Unreachable)?.shown;
+    let seen = station.objects.device(&path).ok_or(DialFailure::Unreachable)?;
+    let (shown, mut is_theirs) = (seen.shown, seen.connected);
     tokio::select! {
         connected = connect(station, &path) => {
             connected?;
@@ -121,9 +124,13 @@ pub(super) async fn dial(
             resolve(station, &path).await?;
         }
         // The other end was quicker; BlueZ would leave our call without an answer.
-        () = resolved(station, &path) => {}
+        () = resolved(station, &path) => is_theirs = true,
     }
-    debug!(device = path, "services are known");
+    debug!(device = path, is_theirs, "services are known");
+    if is_theirs {
+        // Its link is on the way. Once that is up this dial is given up, and no second one is made.
+        sleep(THEIRS_FIRST_FOR).await;
+    }
     let service = Service::find(station, &path).await?;
     if may_use_channels && failures.is_worth_a_try(&path) {
         let told = service.psm(station).await;
