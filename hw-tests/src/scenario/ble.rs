@@ -6,6 +6,7 @@ mod discovery;
 mod fault;
 mod glare;
 mod graph;
+mod join;
 mod repeat;
 mod slots;
 
@@ -35,7 +36,7 @@ const fn scenario(
     Scenario { name, group: Group::Ble, about, adapters, limit, play }
 }
 
-pub(super) const SCENARIOS: [Scenario; 12] = [
+pub(super) const SCENARIOS: [Scenario; 13] = [
     scenario("ble-discovery", 2, 3, discovery::play, "two nodes find each other and talk"),
     scenario("ble-graph", 3, 4, graph::play, "three nodes see one graph, and who leaves it"),
     scenario("ble-chain", 3, 4, chain::play, "messages over a node in the middle"),
@@ -53,6 +54,7 @@ pub(super) const SCENARIOS: [Scenario; 12] = [
     scenario("ble-mtu23", 2, 6, data::mtu23, "the smallest packets that GATT knows"),
     scenario("ble-glare", 2, 6, glare::play, "two that dial each other at once keep one link"),
     scenario("ble-slots", 8, 8, slots::play, "more neighbours than slots are one mesh"),
+    scenario("ble-join", 6, 12, join::play, "a newcomer beside a mesh of five sees all of it"),
     scenario("ble-200-connects", 2, 60, repeat::many_connects, "200 links, one after the other"),
 ];
 

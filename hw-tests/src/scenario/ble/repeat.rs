@@ -60,7 +60,7 @@ pub(super) fn many_connects(stage: &mut Stage) -> anyhow::Result<Figures> {
     ]))
 }
 
-fn median_and_slowest(mut times: Vec<Duration>) -> (Value, Value) {
+pub(super) fn median_and_slowest(mut times: Vec<Duration>) -> (Value, Value) {
     times.sort();
     let at = |index: usize| times.get(index).copied().map_or(Value::Null, millis);
     (at(times.len() / 2), at(times.len().saturating_sub(1)))
