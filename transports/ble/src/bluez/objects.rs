@@ -45,6 +45,8 @@ pub(super) struct DeviceState {
     pub(super) shown: Option<Advertised>,
     /// Turns of scanning that ended without a word from it.
     turns_unheard: u8,
+    /// BlueZ has no object for it any more.
+    is_forgotten: bool,
 }
 
 impl DeviceState {
@@ -75,7 +77,7 @@ pub(super) struct State {
 pub(super) enum Heard {
     /// It advertises.
     Advertising,
-    /// BlueZ has forgotten it.
+    /// It was not heard for long, or BlueZ has forgotten it.
     Gone,
 }
 
@@ -126,7 +128,8 @@ impl Objects {
                     let heard = std::mem::take(&mut state.heard).into_iter();
                     let devices = heard.filter_map(|(path, heard)| {
                         let device = state.devices.get(&path).cloned()?;
-                        if heard == Heard::Gone {
+                        // One that is only silent is still told of by its changes alone.
+                        if device.is_forgotten {
                             state.devices.remove(&path);
                         }
                         Some((path, device, heard))
@@ -274,6 +277,7 @@ impl State {
         self.adapters.clear();
         for (path, device) in &mut self.devices {
             (device.connected, device.services_resolved) = (false, false);
+            device.is_forgotten = true;
             self.heard.insert(path.clone(), Heard::Gone);
         }
     }
@@ -286,6 +290,7 @@ impl State {
             && let Some(device) = self.devices.get_mut(path)
         {
             (device.connected, device.services_resolved) = (false, false);
+            device.is_forgotten = true;
             self.heard.insert(path.to_owned(), Heard::Gone);
         }
     }
@@ -347,7 +352,9 @@ fn update_adapter(adapter: &mut AdapterState, properties: &Properties) {
 
 fn update_device(device: &mut DeviceState, properties: &Properties) {
     if let Some(address) = property(properties, "Address") {
+        // Only whole objects tell it.
         device.address = address;
+        device.is_forgotten = false;
     }
     if let Some(kind) = property::<String>(properties, "AddressType") {
         device.is_random = kind == "random";
@@ -399,4 +406,95 @@ fn shown(properties: &Properties) -> Option<Advertised> {
         return Some(shown);
     }
     Advertised::from_name(&property::<String>(properties, "Name")?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use zbus::Variant;
+
+    use super::*;
+
+    const ADAPTER_PATH: &str = "/org/bluez/hci0";
+    const PATH: &str = "/org/bluez/hci0/dev_00_AA_01_00_00_42";
+    /// The beacon of an open network, as a name.
+    const NAME: &str = "AQIFgd6tvu8BAgMEBQYHCA";
+
+    fn properties(all: &[(&str, Variant<'static>)]) -> Properties {
+        let owned = |(name, value): &(&str, Variant<'static>)| {
+            ((*name).to_owned(), value.try_to_owned().unwrap())
+        };
+        all.iter().map(owned).collect()
+    }
+
+    fn update(objects: &Objects, all: &[(&str, Variant<'static>)]) {
+        let path = OwnedObjectPath::try_from(PATH).unwrap();
+        objects.change(|state| state.update(&path, DEVICE, &properties(all)));
+    }
+
+    fn add(objects: &Objects) {
+        let address = Variant::new("00:AA:01:00:00:42");
+        let uuids = Variant::new(vec![SERVICE]);
+        update(objects, &[("Address", address), ("UUIDs", uuids), ("Name", Variant::new(NAME))]);
+    }
+
+    async fn heard(objects: &Objects) -> Option<Heard> {
+        let heard = tokio::time::timeout(std::time::Duration::ZERO, objects.heard()).await.ok()?;
+        heard.first().map(|(_, _, heard)| *heard)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_a_strength_is_on_the_air_and_who_has_none_is_a_memory() {
+        let objects = Objects::new();
+        add(&objects);
+        assert_eq!(heard(&objects).await, None);
+        update(&objects, &[("RSSI", Variant::new(-60i16))]);
+        assert_eq!(heard(&objects).await, Some(Heard::Advertising));
+        assert_eq!(heard(&objects).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_silent_for_three_turns_is_gone_and_comes_back_by_a_word() {
+        let objects = Objects::new();
+        add(&objects);
+        for turn in 1..3 {
+            assert_eq!(objects.end_turn(ADAPTER_PATH, 3), [], "{turn}");
+        }
+        assert_eq!(objects.end_turn(ADAPTER_PATH, 3).len(), 1);
+        assert_eq!(heard(&objects).await, Some(Heard::Gone));
+        // BlueZ keeps those that are paired, and tells of changes alone.
+        update(&objects, &[("RSSI", Variant::new(-60i16))]);
+        assert_eq!(heard(&objects).await, Some(Heard::Advertising));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_daemon_that_knows_a_device_still_is_no_end_of_it() {
+        let objects = Objects::new();
+        add(&objects);
+        objects.change(State::clear);
+        add(&objects);
+        assert_eq!(heard(&objects).await, Some(Heard::Gone));
+        update(&objects, &[("RSSI", Variant::new(-60i16))]);
+        assert_eq!(heard(&objects).await, Some(Heard::Advertising));
+        objects.change(|state| state.remove(PATH, &[DEVICE.to_owned()]));
+        assert_eq!(heard(&objects).await, Some(Heard::Gone));
+        assert!(objects.device(PATH).is_none());
+    }
+
+    #[test]
+    fn a_name_that_is_no_beacon_changes_nothing() {
+        let objects = Objects::new();
+        add(&objects);
+        let shown = objects.device(PATH).unwrap().shown;
+        assert!(shown.is_some());
+        update(&objects, &[("Name", Variant::new("BlueZ 5.82"))]);
+        assert_eq!(objects.device(PATH).unwrap().shown, shown);
+    }
+
+    #[test]
+    fn services_that_are_known_mean_a_connection() {
+        let objects = Objects::new();
+        add(&objects);
+        update(&objects, &[("ServicesResolved", Variant::new(true))]);
+        assert!(objects.device(PATH).unwrap().connected);
+    }
 }
