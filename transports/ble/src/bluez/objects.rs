@@ -16,8 +16,8 @@ use super::bus::{ADAPTER, BLUEZ, DEVICE, Properties, is_device, property};
 use crate::beacon::Advertised;
 use crate::gatt::SERVICE;
 
-/// Devices that are remembered. BlueZ forgets those that it does not hear for half a minute; this
-/// is for crowds, and for somebody who makes addresses up.
+/// Devices that are remembered, of ours and others. BlueZ forgets those that it does not hear for half
+/// a minute; this is for crowds, and for somebody who makes addresses up.
 const DEVICES_MAX: usize = 1_024;
 /// Signals that may wait while the copy is busy; the bus keeps the rest.
 const SIGNALS_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not 0");
@@ -31,7 +31,7 @@ pub(super) struct AdapterState {
     pub(super) discovering: bool,
 }
 
-/// A device that shows our service, or that is connected.
+/// A device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DeviceState {
     pub(super) address: String,
@@ -153,12 +153,13 @@ impl Objects {
         }
     }
 
-    /// A turn of scanning is over. Returns the devices of an adapter that were not heard for
-    /// `turns_max` of them; they count as gone.
+    /// A turn of scanning is over. Returns the peers that an adapter has not heard for `turns_max` of
+    /// them; they count as gone.
     pub(super) fn end_turn(&self, adapter: &str, turns_max: u8) -> Vec<(String, DeviceState)> {
         let mut gone = Vec::new();
         self.change(|state| {
-            let paths: Vec<_> = state.devices_of(adapter).map(|(path, _)| path.clone()).collect();
+            let ours = state.devices_of(adapter).filter(|(_, device)| device.shown.is_some());
+            let paths: Vec<_> = ours.map(|(path, _)| path.clone()).collect();
             for path in paths {
                 let Some(device) = state.devices.get_mut(&path) else { continue };
                 if device.connected {
@@ -309,11 +310,8 @@ impl State {
     fn update_device(&mut self, path: &OwnedObjectPath, properties: &Properties) {
         let mut device = self.devices.get(path.as_str()).cloned().unwrap_or_default();
         update_device(&mut device, properties);
-        if !device.has_service && !device.connected || device.address.is_empty() {
-            return;
-        }
-        if self.devices.len() >= DEVICES_MAX && !self.devices.contains_key(path.as_str()) {
-            debug!(%path, "more Bluetooth devices than are remembered: passed over");
+        // Also one that does not show our service: when it does, only that is told.
+        if device.address.is_empty() || !self.make_room(path.as_str(), device.has_service) {
             return;
         }
         // Only what is on the air has a strength.
@@ -322,6 +320,25 @@ impl State {
             self.heard.insert(path.to_string(), Heard::Advertising);
         }
         self.devices.insert(path.to_string(), device);
+    }
+
+    /// Whether there is a place for a device; strangers give way to those with our service.
+    fn make_room(&mut self, path: &str, has_service: bool) -> bool {
+        if self.devices.len() < DEVICES_MAX || self.devices.contains_key(path) {
+            return true;
+        }
+        let is_stranger = |device: &DeviceState| !device.has_service && !device.connected;
+        let stranger = self.devices.iter().find(|(_, device)| is_stranger(device));
+        match stranger.map(|(path, _)| path.clone()).filter(|_| has_service) {
+            Some(stranger) => {
+                self.devices.remove(&stranger);
+                true
+            }
+            None => {
+                debug!(path, "more Bluetooth devices than are remembered: passed over");
+                false
+            }
+        }
     }
 
     /// The devices of an adapter.
@@ -466,6 +483,16 @@ mod tests {
         assert_eq!(heard(&objects).await, Some(Heard::Advertising));
     }
 
+    #[test]
+    fn strangers_are_left_alone() {
+        let objects = Objects::new();
+        let stranger = [("Address", Variant::new("00:AA:01:00:00:42"))];
+        update(&objects, &stranger);
+        for _ in 0..5 {
+            assert_eq!(objects.end_turn(ADAPTER_PATH, 3), []);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_new_daemon_that_knows_a_device_still_is_no_end_of_it() {
         let objects = Objects::new();
@@ -478,6 +505,34 @@ mod tests {
         objects.change(|state| state.remove(PATH, &[DEVICE.to_owned()]));
         assert_eq!(heard(&objects).await, Some(Heard::Gone));
         assert!(objects.device(PATH).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_service_comes_back_is_heard_though_bluez_tells_only_what_changed() {
+        let objects = Objects::new();
+        let address = Variant::new("00:AA:01:00:00:42");
+        let uuids = Variant::new(vec!["00001800-0000-1000-8000-00805f9b34fb"]);
+        update(&objects, &[("Address", address), ("UUIDs", uuids)]);
+        let uuids = Variant::new(vec![SERVICE]);
+        let rssi = Variant::new(-60i16);
+        update(&objects, &[("UUIDs", uuids), ("Name", Variant::new(NAME)), ("RSSI", rssi)]);
+        assert_eq!(heard(&objects).await, Some(Heard::Advertising));
+    }
+
+    #[test]
+    fn a_crowd_of_strangers_gives_way_and_is_bounded() {
+        let objects = Objects::new();
+        let mut state = objects.state();
+        for number in 0..DEVICES_MAX + 10 {
+            let path = format!("{ADAPTER_PATH}/dev_{number}");
+            let path = OwnedObjectPath::try_from(path.as_str()).unwrap();
+            state.update(&path, DEVICE, &properties(&[("Address", Variant::new("stranger"))]));
+        }
+        assert_eq!(state.devices.len(), DEVICES_MAX);
+        drop(state);
+        add(&objects);
+        assert!(objects.device(PATH).is_some());
+        assert_eq!(objects.state().devices.len(), DEVICES_MAX);
     }
 
     #[test]
