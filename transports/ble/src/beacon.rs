@@ -1,4 +1,4 @@
-//! What an advertisement shows (protocol 2.2).
+//! What an advertisement shows (protocol 2.1).
 //!
 //! An advertisement has 31 bytes, of which flags and the service's UUID take 21; the beacon goes
 //! into the scan response. What may stand there is up to the operating system: BlueZ and Apple's

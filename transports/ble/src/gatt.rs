@@ -1,4 +1,4 @@
-//! The GATT service (protocol 2.3).
+//! The GATT service (protocol 2.2).
 
 use hedgerow_driver::{Address, Beacon, BeaconIdentity};
 

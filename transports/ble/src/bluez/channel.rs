@@ -1,7 +1,7 @@
 //! L2CAP connection-oriented channels: what carries a link once it is proven to work.
 //!
 //! Some stacks accept a channel and never carry a byte, so the dialling end sends a probe first and
-//! takes the channel only when it comes back (protocol 2.4).
+//! takes the channel only when it comes back (protocol 2.3).
 
 use std::io;
 use std::sync::Arc;
