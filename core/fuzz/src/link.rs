@@ -1,6 +1,7 @@
 //! Both ends of one link, truly sealed. What one end says comes out of the other one as it was
 //! said and in its order, however the bytes are cut up on their way; once a byte is wrong nothing
-//! more comes out, and the link ends with a reason.
+//! more comes out, and the link ends with a reason. Only a payload may come out altered: it is the
+//! session's to find out, and the link vouches for its tag and its length.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -197,7 +198,7 @@ impl Wire {
     fn hear(&mut self) {
         for who in 0..2 {
             while let Some(event) = self.ends[who].link.poll_event() {
-                let said = match event {
+                let mut said = match event {
                     LinkEvent::Control(message) => Said::Control(message),
                     LinkEvent::Skipped(kind) => Said::Skipped(kind),
                     LinkEvent::Data(frame) => Said::Data(frame),
@@ -215,7 +216,15 @@ impl Wire {
                 };
                 assert!(self.ends[who].is_up, "{said:?} before the handshake is done");
                 assert_eq!(self.ends[who].ended, 0, "{said:?} after the end");
-                assert_eq!(self.ends[1 - who].words.said.pop_front(), Some(said));
+                let mut meant = self.ends[1 - who].words.said.pop_front();
+                if self.altered[who]
+                    && let (Some(Said::Data(meant)), Said::Data(said)) = (&mut meant, &mut said)
+                {
+                    assert_eq!(meant.payload.len(), said.payload.len());
+                    meant.payload.clear();
+                    said.payload.clear();
+                }
+                assert_eq!(meant, Some(said));
             }
         }
     }
