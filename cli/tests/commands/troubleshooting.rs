@@ -25,7 +25,7 @@ fn every_line_of_the_page_is_held_by_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let page = fs::read_to_string(root.join("docs/troubleshooting.md")).unwrap();
     let mut all = String::new();
-    for folder in ["cli/src", "cli/tests", "node/src", "node/tests"] {
+    for folder in ["cli/src", "cli/tests", "node/src", "node/tests", "transports"] {
         sources(&root.join(folder), &mut all);
     }
     let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| what you see |");
