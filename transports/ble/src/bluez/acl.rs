@@ -19,6 +19,8 @@ use super::objects::{DeviceState, Objects};
 const LINGER: Duration = Duration::from_secs(4);
 /// Somebody who came in has so long to find the service and to subscribe.
 const NEWCOMER: Duration = Duration::from_secs(15);
+/// What is known of the use of a connection is kept so long after its end.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// How often connections are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// BlueZ waits 2 s itself, so that what was written last still leaves.
@@ -55,6 +57,8 @@ impl Acls {
     /// Uses the connection to a device, standing or to be made.
     pub(super) fn lease(self: &Arc<Self>, device: &str) -> Lease {
         let mut table = self.table();
+        // Whoever shows beacons can make devices up; what never connected is not looked after.
+        table.retain(|_, uses| uses.leases > 0 || uses.idle_since.elapsed() < FORGOTTEN_AFTER);
         let uses = table.entry(device.to_owned()).or_insert(Uses {
             leases: 0,
             idle_since: Instant::now(),
@@ -122,8 +126,8 @@ impl Acls {
         if !self.table().get(device).is_some_and(is_spent) {
             return;
         }
-        let is_connected = || objects.device(device).is_some_and(|device| device.connected);
-        if is_connected() {
+        // What somebody paired is used by others as well.
+        if objects.device(device).is_some_and(|device| device.connected && !device.paired) {
             hang_up(connection, device).await;
             let gone = objects.until(|state| {
                 let device = state.devices.get(device);
@@ -139,8 +143,9 @@ impl Acls {
     }
 
     /// Ends all connections that were used, without waiting for it: the driver ends.
-    pub(super) async fn hang_up_all(&self, connection: &Connection) {
-        let devices: Vec<_> = self.table().drain().map(|(device, _)| device).collect();
+    pub(super) async fn hang_up_all(&self, connection: &Connection, objects: &Objects) {
+        let mut devices: Vec<_> = self.table().drain().map(|(device, _)| device).collect();
+        devices.retain(|device| objects.device(device).is_none_or(|device| !device.paired));
         for device in devices {
             let begun =
                 async { DeviceProxy::new(connection, &*device).await?.begin_disconnect().await };
@@ -201,6 +206,19 @@ mod tests {
         assert!(!acls.is_idle("a", long_ago), "the next dial may follow at once");
         tokio::time::advance(LINGER).await;
         assert!(acls.is_idle("a", long_ago));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn devices_that_were_made_up_are_forgotten() {
+        let acls = Arc::new(Acls::default());
+        let kept = acls.lease("kept");
+        for number in 0..100 {
+            drop(acls.lease(&format!("{number}")));
+        }
+        tokio::time::advance(FORGOTTEN_AFTER).await;
+        drop(acls.lease("another"));
+        assert_eq!(acls.table().len(), 2, "the one that is used and the newest");
+        drop(kept);
     }
 
     #[tokio::test(start_paused = true)]

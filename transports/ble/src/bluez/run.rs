@@ -186,7 +186,11 @@ impl Running {
         }
         self.tasks.shutdown().await;
         if let Some(station) = station {
-            let _ = timeout(GOODBYE_WITHIN, self.acls.hang_up_all(&station.connection)).await;
+            let _ = timeout(
+                GOODBYE_WITHIN,
+                self.acls.hang_up_all(&station.connection, &station.objects),
+            )
+            .await;
         }
     }
 }

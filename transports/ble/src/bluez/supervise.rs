@@ -233,7 +233,7 @@ impl Supervisor {
         if beacons.wait_for(Option::is_some).await.is_err() {
             return Ended::ShuttingDown;
         }
-        self.show(bus, station.psm);
+        self.fill(&bus.shown, &bus.info, station.psm);
         if let Err(error) = service::register(&station.connection, &station.adapter).await {
             return Ended::Refused(error);
         }
@@ -265,10 +265,6 @@ impl Supervisor {
     }
 
     /// Makes beacon and `info` what they are now.
-    fn show(&self, bus: &OnBus, psm: Option<Psm>) {
-        self.fill(&bus.shown, &bus.info, psm);
-    }
-
     fn fill(
         &self,
         shown: &watch::Sender<Option<Advertised>>,
