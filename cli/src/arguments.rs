@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use crate::control::LaneName;
 use crate::failure::{ErrorCode, Failure};
 use crate::output::Output;
 
@@ -97,11 +98,18 @@ pub(crate) struct SendArguments {
     /// A peer key, a device name, or the beginning of a peer key
     pub(crate) peer: String,
     /// The message
-    pub(crate) text: String,
+    #[arg(required_unless_present = "lines")]
+    pub(crate) text: Option<String>,
+    /// Send each line of standard input as a message, one after the other
+    #[arg(long, conflicts_with = "text")]
+    pub(crate) lines: bool,
     /// Do not wait for the word that it was delivered, and do not repeat it
     #[arg(long)]
     pub(crate) unreliable: bool,
-    /// Give up after so many seconds
+    /// Which messages go before which others
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) lane: LaneName,
+    /// Give up a message after so many seconds
     #[arg(long, value_name = "S", default_value = "30", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
 }
@@ -129,6 +137,9 @@ pub(crate) struct PipeArguments {
     /// Accept only from this peer
     #[arg(long, value_name = "PEER", requires = "accept", conflicts_with = "peer")]
     pub(crate) from: Option<String>,
+    /// Which data goes before which other, both ways
+    #[arg(long, value_enum, default_value_t, conflicts_with = "accept")]
+    pub(crate) lane: LaneName,
     /// Give up if the pipe is not open after so many seconds [default: 30; with --accept: never]
     #[arg(long, value_name = "S", value_parser = seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Option<Duration>,

@@ -14,10 +14,10 @@ mod socket;
 mod status;
 mod wire;
 
-pub(crate) use answer::{Answer, LinkLine, MessageLine};
+pub(crate) use answer::{Answer, LineOutcome, LinkLine, MessageLine};
 pub(crate) use client::{Client, unexpected, unexpected_answer};
 pub(crate) use frame::{DATA_BYTES_MAX, Frame};
-pub(crate) use request::{Condition, Request};
+pub(crate) use request::{Condition, LaneName, Request};
 pub(crate) use sight::{ChangeLine, Ending, HopLine, Named};
 pub(crate) use socket::{Listener, Socket};
 pub(crate) use status::{Status, StrangerLine, TransportLine, counters};

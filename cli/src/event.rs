@@ -18,6 +18,9 @@ pub(crate) enum Event {
     },
     Delivered {
         to: String,
+        /// With `--lines`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<u64>,
         sequence: u64,
         rtt_ms: f64,
         hops: u8,
@@ -25,8 +28,26 @@ pub(crate) enum Event {
     },
     Sent {
         to: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<u64>,
         sequence: u64,
         bytes: usize,
+    },
+    /// One line of many.
+    NotDelivered {
+        line: Option<u64>,
+        code: ErrorCode,
+        message: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The end of `send --lines`.
+    #[serde(rename = "summary")]
+    Lines {
+        delivered: u64,
+        sent: u64,
+        failed: u64,
+        ms: f64,
     },
     Message {
         from: String,
@@ -37,6 +58,10 @@ pub(crate) enum Event {
         /// Only of what is UTF-8.
         #[serde(skip_serializing_if = "Option::is_none")]
         text: Option<String>,
+    },
+    /// A pipe may come.
+    Accepting {
+        topic: String,
     },
     Finished {
         bytes: u64,
@@ -113,9 +138,15 @@ mod tests {
             open: true,
             listen: vec!["127.0.0.1:4040".into()],
         };
-        let delivered =
-            Event::Delivered { to: "pkB".into(), sequence: 1, rtt_ms: 0.5, hops: 2, bytes: 5 };
-        let sent = Event::Sent { to: "pkB".into(), sequence: 1, bytes: 5 };
+        let delivered = Event::Delivered {
+            to: "pkB".into(),
+            line: None,
+            sequence: 1,
+            rtt_ms: 0.5,
+            hops: 2,
+            bytes: 5,
+        };
+        let sent = Event::Sent { to: "pkB".into(), line: Some(7), sequence: 1, bytes: 5 };
         let pong = Event::Pong { sequence: 1, rtt_ms: 0.5, hops: 2 };
         let (code, message) = (ErrorCode::TimedOut, "m".into());
         let no_pong = Event::NoPong { sequence: 2, code, message };
@@ -139,11 +170,12 @@ mod tests {
                 delivered,
                 r#"{"event":"delivered","to":"pkB","sequence":1,"rttMs":0.5,"hops":2,"bytes":5}"#,
             ),
-            (sent, r#"{"event":"sent","to":"pkB","sequence":1,"bytes":5}"#),
+            (sent, r#"{"event":"sent","to":"pkB","line":7,"sequence":1,"bytes":5}"#),
             (pong, r#"{"event":"pong","sequence":1,"rttMs":0.5,"hops":2}"#),
             (no_pong, r#"{"event":"noPong","sequence":2,"code":"timed_out","message":"m"}"#),
             (other_route, r#"{"event":"otherRoute","computed":["pkB"]}"#),
             (Event::Lagged { missed: 7 }, r#"{"event":"lagged","missed":7}"#),
+            (Event::Accepting { topic: "t".into() }, r#"{"event":"accepting","topic":"t"}"#),
             (finished, r#"{"event":"finished","bytes":3,"sha256":"ab","ms":1.0}"#),
             (
                 summary,

@@ -6,6 +6,7 @@ mod inbox;
 mod pipe;
 mod roster;
 pub(crate) mod scarcity;
+mod send;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use crate::failure::{ErrorCode, Failure};
 use inbox::Inbox;
 use roster::Roster;
 use scarcity::Reserve;
+use send::Manner;
 
 /// A client that connects says what it wants within this time.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
@@ -143,13 +145,19 @@ impl Service {
             Request::Listen => self.inbox.drain(&self.roster, incoming, outgoing).await,
             Request::Trace { peer } => self.trace(&peer, incoming, outgoing).await,
             Request::Watch => self.watch(incoming, outgoing).await,
-            Request::Open { peer, topic, timeout } => {
-                let opened = self.open(&peer, &topic, timeout);
+            Request::SendLines { peer, unreliable, lane, timeout } => {
+                let manner = Manner { unreliable, lane: lane.into(), patience: timeout };
+                self.send_lines(&peer, manner, incoming, outgoing).await
+            }
+            Request::Open { peer, topic, lane, timeout } => {
+                let opened = self.open(&peer, &topic, lane.into(), timeout);
                 let stream = unless_closed(incoming, opened).await??;
                 pipe::carry(stream, incoming, outgoing).await
             }
             Request::Accept { topic, from } => {
-                let accepted = self.accept(&topic, from.as_deref());
+                let acceptor = self.mesh.bus().listen(&topic).await.map_err(Failure::from)?;
+                say(outgoing, &Answer::Accepting).await?;
+                let accepted = self.accept(acceptor, from.as_deref());
                 let stream = unless_closed(incoming, accepted).await??;
                 pipe::carry(stream, incoming, outgoing).await
             }

@@ -45,8 +45,9 @@ fn merge(
     if let Some(file) = &flags.secret_file {
         config.network.secret_file = Some(file.clone());
     }
-    // Delivered means in the inbox; a sender to a full one is told so instead of held up.
-    config.bus.when_full = WhenFull::Reject;
+    // Delivered means in the inbox; a sender to a full one is told so instead of held up, unless
+    // the file has it otherwise.
+    config.bus.when_full.get_or_insert(WhenFull::Reject);
     config.validated()
 }
 
@@ -75,7 +76,10 @@ mod tests {
         let config = merge(home.path(), &flags, &environment).unwrap();
         assert_eq!(config.device_name.as_deref(), Some("environment"));
         assert_eq!(config.network.name, "flag");
-        assert_eq!(config.bus.when_full, WhenFull::Reject);
+        assert_eq!(config.bus.when_full, Some(WhenFull::Reject));
+        std::fs::write(home.path().join("config.toml"), "bus.when_full = \"wait\"").unwrap();
+        let config = merge(home.path(), &flags, &environment).unwrap();
+        assert_eq!(config.bus.when_full, Some(WhenFull::Wait));
     }
 
     #[test]

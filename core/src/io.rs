@@ -15,6 +15,7 @@ pub use crate::wire::connection_type::ConnectionType;
 pub use crate::wire::lane::Lane;
 
 use crate::id::{DialId, LinkId, TransportId};
+use crate::limits::DISTANCE_CM_MAX;
 use crate::time::Duration;
 
 /// Where a driver can dial somebody: text whose meaning only that driver knows, such as
@@ -118,6 +119,14 @@ pub enum TransportEvent {
         /// The bytes. The core decrypts them in place.
         data: BytesMut,
     },
+    /// How far away the other end of a link is has changed, as far as the medium can tell. Each one
+    /// replaces the one before; nobody but this node hears of it.
+    Distance {
+        /// Which link.
+        link: LinkId,
+        /// About how far; `None` once that is not known any more.
+        distance: Option<ApproximateDistance>,
+    },
     /// A link is gone. Nothing comes from it afterwards.
     LinkDown {
         /// Which link.
@@ -215,6 +224,29 @@ pub struct LinkEstimate {
     pub rate_bytes_per_s: u64,
     /// One-way delay.
     pub delay: Duration,
+}
+
+/// About how far away somebody is, by how a medium hears them: whole centimetres, from 1 cm to
+/// 100 km. What it is worth is the driver's to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApproximateDistance(u32);
+
+impl ApproximateDistance {
+    /// So many centimetres; what is nearer or further than the type goes is its nearest or furthest.
+    #[must_use]
+    pub const fn from_centimetres(centimetres: u32) -> Self {
+        Self(match centimetres {
+            0 => 1,
+            DISTANCE_CM_MAX.. => DISTANCE_CM_MAX,
+            between => between,
+        })
+    }
+
+    /// The distance in centimetres.
+    #[must_use]
+    pub const fn centimetres(self) -> u32 {
+        self.0
+    }
 }
 
 /// Why a dial came to nothing.
@@ -351,6 +383,14 @@ mod tests {
         // The MTUs of 23, 185, 247 and 517, and the longest value.
         let limits = [20, 182, 243, 244, 245, 494, 495, 512, 514];
         assert_eq!(limits.map(whole_pdus), [20, 182, 243, 244, 244, 244, 495, 495, 495]);
+    }
+
+    #[test]
+    fn a_distance_stays_within_what_can_be_meant() {
+        let of = |centimetres| ApproximateDistance::from_centimetres(centimetres).centimetres();
+        assert_eq!([0, 1, 250].map(of), [1, 1, 250]);
+        assert_eq!(of(DISTANCE_CM_MAX), DISTANCE_CM_MAX);
+        assert_eq!([DISTANCE_CM_MAX + 1, u32::MAX].map(of), [DISTANCE_CM_MAX; 2]);
     }
 
     #[test]

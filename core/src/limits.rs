@@ -53,6 +53,9 @@ pub const PACKET_BYTES_MIN: usize = 18;
 /// The largest packet of a packet-shaped link, in bytes: a round number above what UDP carries on an
 /// Ethernet.
 pub const PACKET_BYTES_MAX: usize = 2_048;
+/// The furthest that a driver can say the other end of a link is away, in centimetres: 100 km, more
+/// than radios reach that lie on the ground.
+pub const DISTANCE_CM_MAX: u32 = 10_000_000;
 /// Fragments of a lane that may be under way: half of the sequence numbers, the most that selective
 /// repeat can tell apart. 20 KB in packets of 20 bytes, which is 170 KB/s over 100 ms.
 pub const FRAGMENTS_WINDOW: u16 = 1_024;

@@ -504,6 +504,18 @@ impl Link {
         self.sent.rate(now)
     }
 
+    /// Bytes that went out.
+    #[must_use]
+    pub fn bytes_sent(&self) -> u64 {
+        self.sent.total()
+    }
+
+    /// Bytes that came in.
+    #[must_use]
+    pub fn bytes_received(&self) -> u64 {
+        self.received.total()
+    }
+
     /// Bytes a second that went out and came in, over the last seconds.
     pub(crate) fn load_bytes_per_s(&self, now: Instant) -> u64 {
         self.sent.rate(now).saturating_add(self.received.rate(now))

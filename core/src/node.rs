@@ -213,6 +213,11 @@ impl Node {
                     entry.link.handle_packet_bytes(packet_bytes);
                 }
             }
+            TransportEvent::Distance { link, distance } => {
+                if let Some(entry) = self.links.get_mut(&link) {
+                    entry.distance = distance;
+                }
+            }
             TransportEvent::LinkDown { link, reason } => self.on_link_lost(now, link, reason),
             TransportEvent::Condition(condition) => {
                 self.outputs.event(Event::Transport(transport, condition));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hedgerow_core::id::TransportId;
-use hedgerow_core::io::{Condition, ConnectionType};
+use hedgerow_core::io::{ApproximateDistance, Condition, ConnectionType};
 use hedgerow_core::node::LinkView;
 
 pub use hedgerow_core::link::LinkState;
@@ -32,6 +32,14 @@ pub struct Link {
     pub loss: Option<f64>,
     /// Bytes a second sent over the last second.
     pub rate_bytes_per_s: u64,
+    /// Bytes sent since it came up, with everything that Hedgerow adds; without what the medium
+    /// adds.
+    pub bytes_sent: u64,
+    /// Bytes received since it came up, counted in the same way.
+    pub bytes_received: u64,
+    /// About how far away the other end is, in metres, where the transport knows it: as
+    /// [`crate::Connection::approximate_distance_in_meters`].
+    pub approximate_distance_in_meters: Option<f64>,
     /// Bytes of relayed frames that wait.
     pub queued_bytes: usize,
     /// Adverts that this neighbour does not have yet, if this link carries them.
@@ -59,6 +67,9 @@ impl Link {
             cost: view.cost.value(),
             loss: None,
             rate_bytes_per_s: view.rate_bytes_per_s,
+            bytes_sent: view.bytes_sent,
+            bytes_received: view.bytes_received,
+            approximate_distance_in_meters: view.distance.map(metres),
             queued_bytes: view.queued_bytes,
             adverts_waiting: view.adverts_waiting,
             advert_bytes_sent: view.sync.bytes_sent,
@@ -67,6 +78,11 @@ impl Link {
             last_close: view.last_close.map(|end| end.to_string()),
         }
     }
+}
+
+/// A distance as the public types show it.
+pub(crate) fn metres(distance: ApproximateDistance) -> f64 {
+    f64::from(distance.centimetres()) / 100.0
 }
 
 /// Somebody who is near and cannot join: another network, another secret, another version.

@@ -73,16 +73,34 @@ impl hedgerow_core::entropy::Entropy for Entropic {
 
 /// The core's clock: microseconds since the node started, on tokio's clock, so that paused time
 /// in tests is virtual time here.
-struct Clock(tokio::time::Instant);
+///
+/// It is asked many times for each packet, and reading it is a system call on some machines: so it
+/// is read once for what comes in together, and once more for what is done about it.
+struct Clock {
+    start: tokio::time::Instant,
+    now: Option<Instant>,
+}
 
 impl Clock {
-    fn now(&self) -> Instant {
-        let elapsed = u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Instant::from_micros(elapsed) + CLOCK_START
+    fn start() -> Self {
+        Self { start: tokio::time::Instant::now(), now: None }
+    }
+
+    fn now(&mut self) -> Instant {
+        let start = self.start;
+        *self.now.get_or_insert_with(|| {
+            let elapsed = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+            Instant::from_micros(elapsed) + CLOCK_START
+        })
+    }
+
+    /// Time has passed: the clock is read anew.
+    fn go_on(&mut self) {
+        self.now = None;
     }
 
     fn at(&self, instant: Instant) -> tokio::time::Instant {
-        self.0 + instant.since(Instant::EPOCH + CLOCK_START)
+        self.start + instant.since(Instant::EPOCH + CLOCK_START)
     }
 }
 
@@ -112,7 +130,7 @@ struct Runtime {
 /// Starts a node's task and drivers.
 pub(crate) fn start(start: Start) -> Mesh {
     let Start { config, local, epoch_is_kept, metadata, drivers, listen_addresses, home } = start;
-    let clock = Clock(tokio::time::Instant::now());
+    let mut clock = Clock::start();
     let (calls, call_queue) = mpsc::channel(CALLS);
     let node_config = NodeConfig {
         device_name: config.effective_device_name(),
@@ -309,8 +327,9 @@ impl Runtime {
         self.transports.send_replace(self.drivers.status());
     }
 
-    /// Does what the core says until it says nothing more.
+    /// Does what the core says until it says nothing more. What was read of the clock before is over.
     fn carry_out(&mut self) {
+        self.clock.go_on();
         loop {
             let mut progress = self.pump();
             while let Some(output) = self.node.poll_output() {
@@ -333,6 +352,7 @@ impl Runtime {
         }
         self.drivers.flush();
         self.publish();
+        self.clock.go_on();
     }
 
     /// Pulls bytes for every link that has room.

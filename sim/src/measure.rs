@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use hedgerow_sim::scale::{self, Options};
+use hedgerow_sim::scale::{self, Kept, Options};
 
 /// What to measure, and where to write it.
 #[derive(clap::Args)]
@@ -17,6 +17,10 @@ pub(crate) struct Scale {
     /// Where all chance comes from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// A file for rows as they are measured; those that it has are not measured again. It is for
+    /// one state of the program: a change makes its rows those of another one.
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
     /// The file to write; `-` for standard output.
     #[arg(long, default_value = "docs/scale.md", value_name = "FILE")]
     out: PathBuf,
@@ -39,7 +43,17 @@ pub(crate) fn scale(arguments: &Scale) -> ExitCode {
     let sizes = sizes.iter().copied().filter(is_wanted).collect();
     let options =
         Options { seed: arguments.seed, sizes, radio_nodes: 49, restart_nodes: 100, command };
-    let figures = scale::measure(&options, &|line| eprintln!("{line}"));
+    let kept = match &arguments.keep {
+        None => Kept::default(),
+        Some(file) => match Kept::open(file) {
+            Ok(kept) => kept,
+            Err(error) => {
+                eprintln!("{}: {error}: name another file, or remove it", file.display());
+                return ExitCode::FAILURE;
+            }
+        },
+    };
+    let figures = scale::measure(&options, &kept, &|line| eprintln!("{line}"));
     let page = scale::page(&figures);
     if arguments.out.as_os_str() == "-" {
         print!("{page}");

@@ -2,16 +2,19 @@
 
 pub mod alternates;
 mod jobs;
+mod kept;
 pub mod mesh;
 mod page;
 pub mod repair;
 pub mod restart;
 pub mod spf;
 
+use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 
 use hedgerow_core::time::Duration;
 
+pub use kept::Kept;
 pub use mesh::{Mesh, Shape};
 pub use page::write as page;
 
@@ -45,7 +48,7 @@ const CHURN_PART: f64 = 0.01;
 const LOSSES: usize = 4;
 
 /// One line of a table: a mesh, and how it behaved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// The shape.
     pub shape: Shape,
@@ -88,7 +91,7 @@ pub struct Row {
 }
 
 /// What a node's return cost on all its links, both ways.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Rejoin {
     /// Everything, by class.
     pub sent: Sent,
@@ -136,8 +139,9 @@ pub struct Figures {
     pub restart: Restart,
 }
 
-/// Measures all shapes and sizes, two worlds at a time. `tell` is given a line for each step.
-pub fn measure(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Figures {
+/// Measures all shapes and sizes that are not kept already, two worlds at a time. `tell` is given a
+/// line for each step.
+pub fn measure(options: &Options, kept: &Kept, tell: &(dyn Fn(&str) + Sync)) -> Figures {
     let meshes = Shape::ALL
         .iter()
         .flat_map(|shape| options.sizes.iter().map(|nodes| (*shape, *nodes, false)));
@@ -146,14 +150,20 @@ pub fn measure(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Figures {
         .map(|(shape, nodes, is_radio)| Job { shape, nodes, is_radio })
         .collect();
     let memory_bytes = jobs::memory_bytes();
-    let (jobs, too_big) = Jobs::new(all, memory_bytes);
+    let (known, unknown): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .map(|job| (job, kept.find(&job, options.seed)))
+        .partition(|(_, row)| row.is_some());
+    let known: Vec<_> = known.into_iter().filter_map(|(job, row)| Some((job, row?))).collect();
+    let unknown = unknown.into_iter().map(|(job, _)| job).collect();
+    let (jobs, too_big) = Jobs::new(unknown, memory_bytes);
     for job in &too_big {
         let (name, nodes, gigabytes) = (job.shape.name(), job.nodes, job.bytes() / 1_000_000_000);
         tell(&format!("{name} of {nodes}: left out, it takes about {gigabytes} GB of memory"));
     }
     let restart = restart::measure(options.restart_nodes, options.seed);
     tell(&format!("restart {restart:?}"));
-    let rows = Mutex::new(Vec::new());
+    let rows = Mutex::new(known);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -161,6 +171,9 @@ pub fn measure(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Figures {
                     let medium = if job.is_radio { Medium::radio(8) } else { Medium::lan() };
                     let row = row(job.shape, job.nodes, medium, options.seed, tell);
                     jobs.done(&job);
+                    if let Err(error) = kept.add(&job, options.seed, &row) {
+                        tell(&format!("a row is not kept: {error}"));
+                    }
                     rows.lock().expect("no thread panics with the rows").push((job, row));
                 }
             });

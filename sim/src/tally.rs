@@ -5,6 +5,7 @@
 
 use hedgerow_core::wire::frame::{PREFIX_BYTES, Prefix};
 use hedgerow_core::wire::handshake::PREAMBLE_BYTES;
+use serde::{Deserialize, Serialize};
 
 /// Bytes of the prefix of a handshake message: its length.
 const LENGTH_BYTES: usize = 2;
@@ -13,7 +14,7 @@ const LENGTH_BYTES: usize = 2;
 pub const KEEPALIVE_BYTES_MAX: usize = 29;
 
 /// Frames and the bytes they took, all headers and tags included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Class {
     /// Frames, or messages of a handshake.
     pub frames: u64,
@@ -29,7 +30,7 @@ impl Class {
 }
 
 /// What was sent, by class. The classes add up to all bytes that left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
     /// Preambles and handshake messages.
     pub handshake: Class,

@@ -1,19 +1,48 @@
 //! The figures of docs/scale.md can be measured, repeat, and make a page.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use hedgerow_sim::Medium;
-use hedgerow_sim::scale::{self, Figures, Options, Row, Shape};
+use hedgerow_sim::scale::{self, Figures, Kept, Options, Row, Shape};
 
-fn measure() -> Figures {
+fn measure(kept: &Kept, told: &Mutex<Vec<String>>) -> Figures {
     let command = "the command".to_owned();
     let options = Options { seed: 1, sizes: vec![10], radio_nodes: 9, restart_nodes: 12, command };
-    scale::measure(&options, &|line| println!("{line}"))
+    scale::measure(&options, kept, &|line| told.lock().unwrap().push(line.to_owned()))
+}
+
+#[test]
+fn rows_that_are_kept_are_not_measured_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rows");
+    let told = Mutex::default();
+    let first = measure(&Kept::open(&file).unwrap(), &told);
+    assert!(told.lock().unwrap().iter().any(|line| line.starts_with("grid of 10")));
+    // As after a stop behind the first rows.
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.lines().count(), 4);
+    let two: String = text.split_inclusive('\n').take(2).collect();
+    for (rows, is_all) in [(text.clone(), true), (two, false)] {
+        std::fs::write(&file, rows).unwrap();
+        told.lock().unwrap().clear();
+        let again = measure(&Kept::open(&file).unwrap(), &told);
+        assert_eq!(told.lock().unwrap().iter().all(|line| !line.contains(" of ")), is_all);
+        assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 4);
+        let shapes =
+            |figures: &Figures| figures.lan.iter().map(|row| row.shape).collect::<Vec<_>>();
+        assert_eq!(shapes(&again), shapes(&first));
+        if is_all {
+            assert_eq!(format!("{:?}", again.lan), format!("{:?}", first.lan));
+        }
+    }
+    std::fs::write(&file, "something else\n").unwrap();
+    assert!(Kept::open(&file).is_err());
 }
 
 #[test]
 fn small_meshes_are_measured_and_shown() {
-    let figures = measure();
+    let figures = measure(&Kept::default(), &Mutex::default());
     let shapes: Vec<Shape> = figures.lan.iter().map(|row| row.shape).collect();
     assert_eq!(shapes, Shape::ALL);
     for row in figures.lan.iter().chain([&figures.radio]) {

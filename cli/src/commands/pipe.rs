@@ -41,7 +41,7 @@ pub(super) async fn run(
     arguments: PipeArguments,
     output: Output,
 ) -> ExitCode {
-    match pass(home, arguments).await {
+    match pass(home, arguments, output).await {
         Ok(event) => {
             // Everything arrived; that it cannot be told changes nothing.
             let _ = output.print_beside_data(&event);
@@ -52,9 +52,13 @@ pub(super) async fn run(
 }
 
 /// Passes everything both ways; the event that says how much.
-async fn pass(home: Option<PathBuf>, arguments: PipeArguments) -> Result<Event, Failure> {
+async fn pass(
+    home: Option<PathBuf>,
+    arguments: PipeArguments,
+    output: Output,
+) -> Result<Event, Failure> {
     let mut client = Client::connect(home).await?;
-    open(&mut client, arguments).await?;
+    open(&mut client, arguments, output).await?;
     let started = Instant::now();
     let (mut sent, mut received) = (Tally::default(), Tally::default());
     let Client { mut incoming, mut outgoing } = client;
@@ -70,12 +74,16 @@ async fn pass(home: Option<PathBuf>, arguments: PipeArguments) -> Result<Event, 
     Ok(Event::Finished { bytes: of_interest.bytes, sha256, ms })
 }
 
-async fn open(client: &mut Client, arguments: PipeArguments) -> Result<(), Failure> {
-    let PipeArguments { peer, topic, accept, from, timeout: patience } = arguments;
+async fn open(
+    client: &mut Client,
+    arguments: PipeArguments,
+    output: Output,
+) -> Result<(), Failure> {
+    let PipeArguments { peer, topic, accept, from, lane, timeout: patience } = arguments;
     let (request, patience, topic) = match (peer, topic, accept) {
         (Some(peer), Some(topic), None) => {
             let patience = patience.unwrap_or(OPEN_TIMEOUT);
-            let request = Request::Open { peer, topic: topic.clone(), timeout: patience };
+            let request = Request::Open { peer, topic: topic.clone(), lane, timeout: patience };
             (request, Some(patience + Duration::from_secs(5)), topic)
         }
         (None, None, Some(topic)) => {
@@ -87,16 +95,27 @@ async fn open(client: &mut Client, arguments: PipeArguments) -> Result<(), Failu
         }
     };
     client.send(&request).await?;
-    let answer = match patience {
-        None => client.answer().await?,
-        Some(patience) => timeout(patience, client.answer()).await.map_err(|_| {
+    let opened = async {
+        loop {
+            match client.answer().await? {
+                // Scripts may open it from now on; people need not know.
+                Answer::Accepting if !output.json => {}
+                Answer::Accepting => {
+                    let topic = topic.clone();
+                    // Whoever does not read it can still be piped to.
+                    let _ = output.print_beside_data(&Event::Accepting { topic });
+                }
+                Answer::Open { .. } => return Ok(()),
+                other => return Err(unexpected_answer(&other)),
+            }
+        }
+    };
+    match patience {
+        None => opened.await,
+        Some(patience) => timeout(patience, opened).await.map_err(|_| {
             let seconds = patience.as_secs_f64();
             Failure::timed_out(format!("nobody opened {topic:?} within {seconds} s"))
-        })??,
-    };
-    match answer {
-        Answer::Open { .. } => Ok(()),
-        other => Err(unexpected_answer(&other)),
+        })?,
     }
 }
 

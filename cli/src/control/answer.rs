@@ -32,6 +32,18 @@ pub(crate) enum Answer {
         sequence: u64,
         bytes: usize,
     },
+    /// Messages for this peer may follow.
+    Sending {
+        to: String,
+    },
+    /// What became of one of them, by its number from 1.
+    LineDone {
+        line: u64,
+        bytes: usize,
+        outcome: LineOutcome,
+    },
+    /// Each of them was told; the last answer.
+    AllDone,
     Message {
         message: MessageLine,
     },
@@ -63,11 +75,31 @@ pub(crate) enum Answer {
     Lagged {
         missed: u64,
     },
+    /// The topic is listened to.
+    Accepting,
     /// A stream with this peer is open; frames follow.
     Open {
         peer: String,
     },
     Error {
+        error: Failure,
+    },
+}
+
+/// What became of one message of many.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub(crate) enum LineOutcome {
+    Delivered {
+        sequence: u64,
+        rtt_ms: f64,
+        hops: u8,
+    },
+    /// Unreliably: nobody knows whether it arrives.
+    Sent {
+        sequence: u64,
+    },
+    Failed {
         error: Failure,
     },
 }
@@ -88,6 +120,9 @@ pub(crate) struct LinkLine {
     pub(crate) cost: Option<u64>,
     pub(crate) loss: Option<f64>,
     pub(crate) rate_bytes_per_s: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) approximate_distance_in_meters: Option<f64>,
     pub(crate) queued_bytes: usize,
     pub(crate) adverts_waiting: usize,
     pub(crate) advert_bytes_sent: u64,
@@ -111,6 +146,9 @@ impl LinkLine {
             cost: Some(link.cost),
             loss: link.loss,
             rate_bytes_per_s: link.rate_bytes_per_s,
+            bytes_sent: link.bytes_sent,
+            bytes_received: link.bytes_received,
+            approximate_distance_in_meters: link.approximate_distance_in_meters,
             queued_bytes: link.queued_bytes,
             adverts_waiting: link.adverts_waiting,
             advert_bytes_sent: link.advert_bytes_sent,
@@ -134,6 +172,9 @@ impl LinkLine {
             cost: None,
             loss: None,
             rate_bytes_per_s: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+            approximate_distance_in_meters: None,
             queued_bytes: 0,
             adverts_waiting: 0,
             advert_bytes_sent: 0,
@@ -237,6 +278,9 @@ mod tests {
             cost: None,
             loss: None,
             rate_bytes_per_s: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+            approximate_distance_in_meters: None,
             queued_bytes: 0,
             adverts_waiting: 0,
             advert_bytes_sent: 0,
@@ -251,6 +295,7 @@ mod tests {
             "rttMs",
             "loss",
             "rateBytesPerS",
+            "approximateDistanceInMeters",
             "queuedBytes",
             "ageMs",
             "lastClose",

@@ -13,6 +13,22 @@ use crate::settings::home_folder;
 /// A node that is well answers sooner, beyond what it was asked to wait.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
+impl Answer {
+    /// The next answer, however long it takes; an error is a failure.
+    pub(crate) async fn read(incoming: &mut Incoming<ReadHalf<Socket>>) -> Result<Self, Failure> {
+        let line = match incoming.read_line(ANSWER_BYTES_MAX).await {
+            Ok(line) => line,
+            Err(WireError::Closed) => return Err(Failure::node_stopped()),
+            Err(_) => return Err(unexpected("a line that is too long")),
+        };
+        match serde_json::from_slice(&line) {
+            Ok(Self::Error { error }) => Err(error),
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(unexpected(error)),
+        }
+    }
+}
+
 /// A connection to the node.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -50,16 +66,7 @@ impl Client {
 
     /// The next answer, however long it takes; an error is a failure.
     pub(crate) async fn answer(&mut self) -> Result<Answer, Failure> {
-        let line = match self.incoming.read_line(ANSWER_BYTES_MAX).await {
-            Ok(line) => line,
-            Err(WireError::Closed) => return Err(Failure::node_stopped()),
-            Err(_) => return Err(unexpected("a line that is too long")),
-        };
-        match serde_json::from_slice(&line) {
-            Ok(Answer::Error { error }) => Err(error),
-            Ok(answer) => Ok(answer),
-            Err(error) => Err(unexpected(error)),
-        }
+        Answer::read(&mut self.incoming).await
     }
 
     /// Sends a request that the node answers once, within `patience` and a little more.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use hedgerow::JsonObject;
+use hedgerow::bus::Lane;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{ErrorCode, Failure};
@@ -23,9 +25,29 @@ pub(crate) enum Request {
         #[serde(rename = "dataBase64", with = "super::base64")]
         data: Vec<u8>,
         unreliable: bool,
+        #[serde(default)]
+        lane: LaneName,
         #[serde(rename = "timeoutMs", with = "millis")]
         timeout: Duration,
     },
+    /// Answer: [`super::Answer::Sending`]; then the client says [`Request::Next`] as often as it
+    /// likes and [`Request::NoMore`]. There is one [`super::Answer::LineDone`] for each of the
+    /// former, then [`super::Answer::AllDone`].
+    SendLines {
+        peer: String,
+        unreliable: bool,
+        #[serde(default)]
+        lane: LaneName,
+        #[serde(rename = "timeoutMs", with = "millis")]
+        timeout: Duration,
+    },
+    /// A message. Only after [`Request::SendLines`].
+    Next {
+        #[serde(rename = "dataBase64", with = "super::base64")]
+        data: Vec<u8>,
+    },
+    /// There is none any more. Only after [`Request::SendLines`].
+    NoMore,
     /// Answer: [`super::Answer::Message`] again and again; the client says [`Request::Taken`]
     /// after each, or gets no further one.
     Listen,
@@ -57,11 +79,36 @@ pub(crate) enum Request {
     Open {
         peer: String,
         topic: String,
+        #[serde(default)]
+        lane: LaneName,
         #[serde(rename = "timeoutMs", with = "millis")]
         timeout: Duration,
     },
-    /// Answer: [`super::Answer::Open`] once a peer opens the topic, then frames.
+    /// Answer: [`super::Answer::Accepting`], and [`super::Answer::Open`] once a peer opens the
+    /// topic; then frames.
     Accept { topic: String, from: Option<String> },
+}
+
+/// A lane of the Bus, as people and programs call it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum LaneName {
+    /// Before all others, for what is worth nothing when it is late
+    Realtime,
+    #[default]
+    Normal,
+    /// Behind all others, for what may take long
+    Bulk,
+}
+
+impl From<LaneName> for Lane {
+    fn from(name: LaneName) -> Self {
+        match name {
+            LaneName::Realtime => Self::Realtime,
+            LaneName::Normal => Self::Normal,
+            LaneName::Bulk => Self::Bulk,
+        }
+    }
 }
 
 /// What `wait` waits for.
@@ -124,10 +171,11 @@ mod tests {
                     peer: "ben".into(),
                     data: b"hi".into(),
                     unreliable: false,
+                    lane: LaneName::Bulk,
                     timeout: second,
                 },
                 json!({"command": "send", "peer": "ben", "dataBase64": "aGk=",
-                       "unreliable": false, "timeoutMs": 1000}),
+                       "unreliable": false, "lane": "bulk", "timeoutMs": 1000}),
             ),
             (
                 Request::Wait { condition: Condition::Peers { count: 3 }, timeout: second },

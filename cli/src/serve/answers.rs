@@ -3,20 +3,18 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hedgerow::bus::{Reliability, SendOptions, Stream};
+use hedgerow::bus::{Acceptor, Lane, Stream, StreamOptions};
 use hedgerow::{PeerKey, PresenceGraph};
 use tokio::time::timeout;
 
 use super::Service;
+use super::send::{Done, Manner};
 use crate::control::{
     Answer, Condition, LinkLine, Request, Status, StrangerLine, TransportLine, counters,
 };
 use crate::failure::{ErrorCode, Failure};
 use crate::naming;
 use crate::output::{counted, millis};
-
-/// What the node gets beyond the time that it was given to give up by itself.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// The reason code for a stream from somebody else than `--from` names.
 const NOT_FOR_YOU: u32 = 1;
@@ -33,9 +31,15 @@ impl Service {
                 Ok(Answer::Links { links: links.chain(tried.map(LinkLine::refused)).collect() })
             }
             Request::Status => Ok(Answer::Status { status: self.status().await? }),
-            Request::Send { peer, data, unreliable: true, .. } => self.send_once(&peer, data).await,
-            Request::Send { peer, data, timeout, .. } => {
-                self.send_reliable(&peer, data, timeout).await
+            Request::Send { peer, data, unreliable, lane, timeout } => {
+                let (to, bytes) = (self.roster.require(&peer)?, data.len());
+                let manner = Manner { unreliable, lane: lane.into(), patience: timeout };
+                Ok(match self.send_one(to, data, manner).await? {
+                    Done::Delivered { sequence, rtt_ms, hops } => {
+                        Answer::Delivered { to: to.to_string(), sequence, rtt_ms, hops, bytes }
+                    }
+                    Done::Sent { sequence } => Answer::Sent { to: to.to_string(), sequence, bytes },
+                })
             }
             Request::Metadata => {
                 Ok(Answer::Metadata { metadata: self.mesh.presence().peer_metadata() })
@@ -46,7 +50,10 @@ impl Service {
             }
             Request::Ping { peer, timeout } => self.ping(&peer, timeout).await,
             Request::Wait { condition, timeout } => self.wait(condition, timeout).await,
-            Request::Listen
+            Request::SendLines { .. }
+            | Request::Next { .. }
+            | Request::NoMore
+            | Request::Listen
             | Request::Taken
             | Request::Trace { .. }
             | Request::Watch
@@ -80,37 +87,6 @@ impl Service {
         })
     }
 
-    async fn send_reliable(
-        &self,
-        peer: &str,
-        data: Vec<u8>,
-        patience: Duration,
-    ) -> Result<Answer, Failure> {
-        let (key, bytes) = (self.roster.require(peer)?, data.len());
-        let options = SendOptions { give_up: Some(patience), ..SendOptions::default() };
-        let bus = self.mesh.bus();
-        let sending = bus.send_reliable_with(key, data, options);
-        let Ok(sent) = timeout(patience + GRACE, sending).await else {
-            let message =
-                format!("the node did not learn in time whether {peer:?} got the message");
-            return Err(Failure::timed_out(message));
-        };
-        let delivered = sent?;
-        Ok(Answer::Delivered {
-            to: key.to_string(),
-            sequence: delivered.sequence,
-            rtt_ms: millis(delivered.rtt),
-            hops: delivered.hops,
-            bytes,
-        })
-    }
-
-    async fn send_once(&self, peer: &str, data: Vec<u8>) -> Result<Answer, Failure> {
-        let (key, bytes) = (self.roster.require(peer)?, data.len());
-        let sequence = self.mesh.bus().send_unreliable(key, data).await?;
-        Ok(Answer::Sent { to: key.to_string(), sequence, bytes })
-    }
-
     async fn wait(&self, condition: Condition, patience: Duration) -> Result<Answer, Failure> {
         let started = Instant::now();
         // Someone who has left already, or never came, is gone.
@@ -141,11 +117,13 @@ impl Service {
         &self,
         peer: &str,
         topic: &str,
+        lane: Lane,
         patience: Duration,
     ) -> Result<Stream, Failure> {
         let key = self.roster.require(peer)?;
+        let options = StreamOptions { lane, ..StreamOptions::default() };
         let bus = self.mesh.bus();
-        match timeout(patience, bus.open_stream(key, topic, Reliability::Reliable)).await {
+        match timeout(patience, bus.open_stream_with(key, topic, options)).await {
             Ok(stream) => Ok(stream?),
             Err(_) => {
                 let seconds = patience.as_secs_f64();
@@ -156,8 +134,11 @@ impl Service {
     }
 
     /// Waits for a stream; from one peer if that is named.
-    pub(super) async fn accept(&self, topic: &str, from: Option<&str>) -> Result<Stream, Failure> {
-        let mut acceptor = self.mesh.bus().listen(topic).await?;
+    pub(super) async fn accept(
+        &self,
+        mut acceptor: Acceptor,
+        from: Option<&str>,
+    ) -> Result<Stream, Failure> {
         while let Some(candidate) = acceptor.next().await {
             let wanted = match from {
                 // Named anew each time: the peer may have come after the wait began.

@@ -17,6 +17,8 @@ mod faults;
 #[cfg(unix)]
 mod inbox;
 #[cfg(unix)]
+mod lines;
+#[cfg(unix)]
 mod mesh;
 #[cfg(unix)]
 mod namespace;

@@ -37,6 +37,8 @@ fn each_sees_the_other_in_peers_graph_and_links() {
     assert!(pinned.iter().all(|key| links[0].get(key).is_some()), "{}", links[0]);
     assert!(links[0]["cost"].as_u64() > Some(0), "{}", links[0]);
     assert!(links[0]["advertBytesSent"].as_u64() > Some(0) && links[0]["advertsWaiting"].is_u64());
+    let bytes = |key: &str| links[0][key].as_u64();
+    assert!(bytes("bytesSent") > Some(100) && bytes("bytesReceived") > Some(100), "{}", links[0]);
     assert!(links[0].get("rttMinMs").is_some_and(|rtt| rtt.is_f64() || rtt.is_null()));
     assert_eq!((&links[0]["state"], &links[0]["transport"]), (&"up".into(), &"AccessPoint".into()));
 

@@ -82,6 +82,19 @@ fn an_empty_pipe_ends_too() {
 }
 
 #[test]
+fn programs_are_told_when_a_topic_may_be_opened() {
+    let ben = Node::alone("ben");
+    let words = ["pipe", "--accept", "files", "--timeout", "0.2"];
+    let for_people = Run::start(ben.home(), &words).end().stderr;
+    assert!(for_people.starts_with("error: nobody opened"), "{for_people}");
+    let for_programs = ben.run(&words).stderr;
+    let lines: Vec<Value> =
+        for_programs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0], serde_json::json!({"event": "accepting", "topic": "files"}));
+    assert_eq!((lines.len(), &lines[1]["code"]), (2, &"timed_out".into()));
+}
+
+#[test]
 fn what_nobody_accepts_is_refused() {
     let (ann, _ben) = Node::pair("");
     let ended = ann.run(&["pipe", "ben", "files"]);

@@ -12,7 +12,8 @@ pub struct BusConfig {
     /// How long a session survives without a path or an answer.
     pub session_gap: Duration,
     /// How long a reliable message, or the opening of a stream, waits while its session makes
-    /// no progress; for one that names its own time that time counts from the call.
+    /// no progress: nothing but answers to pings and checks. For one that names its own time
+    /// that time counts from the call.
     pub give_up: Duration,
     /// The largest reliable message sent or accepted, in bytes.
     pub message_bytes_max: usize,

@@ -10,6 +10,7 @@ pub(super) struct Meter {
     window: Instant,
     bytes: u64,
     last: u64,
+    total: u64,
 }
 
 impl Meter {
@@ -19,7 +20,14 @@ impl Meter {
             self.bytes = 0;
             self.window = now;
         }
-        self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.bytes += bytes;
+        self.total += bytes;
+    }
+
+    /// All bytes.
+    pub(super) fn total(&self) -> u64 {
+        self.total
     }
 
     /// Bytes a second.
@@ -47,5 +55,6 @@ mod tests {
         }
         assert_eq!(meter.rate(Instant::from_millis(12_100)), 500);
         assert_eq!(meter.rate(Instant::from_millis(20_000)), 0);
+        assert_eq!(meter.total(), 20 * 50);
     }
 }

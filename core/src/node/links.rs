@@ -34,6 +34,7 @@ impl Node {
             kind,
             endpoint: up.endpoint,
             cost: LinkCost::new(up.estimate),
+            distance: None,
             dialled: role == Role::Initiator,
             since: now,
             peer: None,

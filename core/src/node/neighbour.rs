@@ -6,7 +6,7 @@ use core::cmp::Reverse;
 use super::{Node, Seldom};
 use crate::advert::Sync;
 use crate::id::{Instance, LinkId, PeerKey};
-use crate::io::{ConnectionType, Endpoint};
+use crate::io::{ApproximateDistance, ConnectionType, Endpoint};
 use crate::link::{Link, LinkCost, LinkState};
 use crate::route::RelayQueue;
 use crate::time::{Duration, Instant};
@@ -88,6 +88,8 @@ pub(super) struct LinkEntry {
     pub(super) kind: ConnectionType,
     pub(super) endpoint: Endpoint,
     pub(super) cost: LinkCost,
+    /// What its driver tells, as it told it last.
+    pub(super) distance: Option<ApproximateDistance>,
     /// Whether this node dialled.
     pub(super) dialled: bool,
     pub(super) since: Instant,

@@ -4,6 +4,7 @@ mod adverts;
 mod crowd;
 mod departures;
 mod dials;
+mod distances;
 mod doubt;
 mod evil;
 mod failover;

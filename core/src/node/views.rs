@@ -4,7 +4,7 @@ use super::Node;
 use crate::advert::{Sync, SyncFigures};
 use crate::counters::Counters;
 use crate::id::{LinkId, PeerKey};
-use crate::io::{ConnectionType, Endpoint};
+use crate::io::{ApproximateDistance, ConnectionType, Endpoint};
 use crate::link::{LinkEnd, LinkState};
 use crate::presence::{Graph, GraphInput, LinkFigures};
 use crate::route::{Route, RouteView};
@@ -32,6 +32,12 @@ pub struct LinkView {
     pub cost: Cost,
     /// Bytes a second sent lately.
     pub rate_bytes_per_s: u64,
+    /// Bytes sent since it came up: everything that the driver was given.
+    pub bytes_sent: u64,
+    /// Bytes received since it came up.
+    pub bytes_received: u64,
+    /// About how far away the other end is, where the medium tells.
+    pub distance: Option<ApproximateDistance>,
     /// Bytes of relayed frames that wait for this neighbour.
     pub queued_bytes: usize,
     /// Adverts that this neighbour does not have yet, if this link carries them.
@@ -63,6 +69,7 @@ impl Node {
         Some(LinkFigures {
             rtt: entry.link.rtt()?,
             rate_bytes_per_s: entry.link.rate_bytes_per_s(now),
+            distance: entry.distance,
             is_active: neighbour.active() == Some(*link),
         })
     }
@@ -86,6 +93,9 @@ impl Node {
                 rtt_min: entry.cost.rtt_min(),
                 cost: entry.cost(),
                 rate_bytes_per_s: entry.link.rate_bytes_per_s(now),
+                bytes_sent: entry.link.bytes_sent(),
+                bytes_received: entry.link.bytes_received(),
+                distance: entry.distance,
                 queued_bytes: queued,
                 adverts_waiting: sync.map_or(0, Sync::waiting),
                 sync: sync.map(Sync::figures).unwrap_or_default(),

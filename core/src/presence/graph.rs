@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::metadata::Bodies;
 use crate::advert::Database;
 use crate::id::PeerKey;
-use crate::io::ConnectionType;
+use crate::io::{ApproximateDistance, ConnectionType};
 use crate::route::{MeshEdge, Route, Table};
 use crate::time::{Duration, Instant};
 use crate::wire::advert::{Abilities, Profile};
@@ -69,13 +69,16 @@ pub struct ConnectionView {
     pub figures: Option<LinkFigures>,
 }
 
-/// What a node measures of a link of its own.
+/// What a node measures of a link of its own. It is read with the graph; that it is another one is
+/// no change of the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkFigures {
     /// The smoothed round trip.
     pub rtt: Duration,
     /// Bytes a second, sent lately.
     pub rate_bytes_per_s: u64,
+    /// About how far away the other end is, where the medium tells.
+    pub distance: Option<ApproximateDistance>,
     /// Whether it carries data: the cheapest link to its peer does.
     pub is_active: bool,
 }

@@ -16,8 +16,9 @@ pub struct BusConfig {
     pub inbox_messages_max: usize,
     /// Bytes of received messages that wait for the application.
     pub inbox_bytes_max: usize,
-    /// What happens to a message when the inbox is full.
-    pub when_full: WhenFull,
+    /// What happens to a message when the inbox is full; if not given, it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when_full: Option<WhenFull>,
 }
 
 /// What happens to a message that arrives at a full inbox.
@@ -39,7 +40,7 @@ impl Default for BusConfig {
             give_up_ms: 30_000,
             inbox_messages_max: 256,
             inbox_bytes_max: 4 * 1_024 * 1_024,
-            when_full: WhenFull::Wait,
+            when_full: None,
         }
     }
 }

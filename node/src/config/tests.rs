@@ -32,7 +32,7 @@ fn a_configuration_goes_both_ways_in_both_languages() {
     "#;
     let config = Config::from_toml_str(text).unwrap();
     assert_eq!(config.validate(), []);
-    assert_eq!(config.bus.when_full, WhenFull::Reject);
+    assert_eq!(config.bus.when_full, Some(WhenFull::Reject));
     assert!(!config.transports.lan.mdns_enabled);
     assert_eq!(config.transports.lan.interfaces.allow, ["eth*"]);
     assert_eq!(config.transports.lan.interfaces.deny, ["eth9"]);

@@ -36,7 +36,9 @@ pub struct Connection {
     #[serde(rename = "rateBytesPerS")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_bytes_per_s: Option<u64>,
-    /// A guess from signal strength, where the transport knows one.
+    /// About how far away the other end is, in metres, where the transport hears how strongly it
+    /// sends, as Bluetooth does on Linux. It may be off by a factor of two or three either way:
+    /// good for nearer and further, not for a map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approximate_distance_in_meters: Option<f64>,
     /// Whether it carries data now. Of several transports between a pair the cheapest does; the

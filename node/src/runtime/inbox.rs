@@ -35,7 +35,7 @@ impl Inbox {
             arrived: Notify::new(),
             messages_max: config.inbox_messages_max,
             bytes_max: config.inbox_bytes_max,
-            when_full: config.when_full,
+            when_full: config.when_full.unwrap_or_default(),
         }
     }
 

@@ -12,6 +12,7 @@ use hedgerow_core::presence::{self as core, ConnectionView, Graph, PeerView};
 use hedgerow_core::route::MeshEdge;
 use hedgerow_core::time::Instant;
 
+use crate::links::metres;
 use crate::presence::metadata::{self, Metadata, MetadataError};
 use crate::presence::{
     Change, Connection, JsonObject, LeaveReason, Peer, PresenceGraph, PresenceOs, Route,
@@ -69,6 +70,7 @@ fn connection(view: &ConnectionView) -> Connection {
     if let Some(figures) = view.figures {
         connection.rtt = Some(figures.rtt);
         connection.rate_bytes_per_s = Some(figures.rate_bytes_per_s);
+        connection.approximate_distance_in_meters = figures.distance.map(metres);
         connection.is_active = figures.is_active;
     }
     connection

@@ -1,5 +1,6 @@
 //! Whole nodes over memory links, on paused (virtual) time.
 
+mod distances;
 mod drivers;
 mod lifecycle;
 mod messages;

@@ -70,7 +70,7 @@ async fn a_full_inbox_rejects_when_it_is_told_to() {
     let medium = Medium::new();
     medium.connect("a", "b", Shape::lan()).unwrap();
     let mut config = Config::default();
-    config.bus.when_full = WhenFull::Reject;
+    config.bus.when_full = Some(WhenFull::Reject);
     config.bus.inbox_messages_max = 2;
     let (a, b) = (node(&medium, "a").await, configured(&medium, "b", config).await);
     wait_for(&a, |graph| graph.remote_peers.len() == 1).await;

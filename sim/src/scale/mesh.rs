@@ -1,6 +1,7 @@
 //! A world of one shape, whose nodes can change places.
 
 use hedgerow_core::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
 use crate::medium::Medium;
@@ -17,7 +18,7 @@ pub const RANDOM_DEGREE: f64 = 6.0;
 const QUIET: Duration = Duration::from_secs(20);
 
 /// The shape of a mesh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Shape {
     /// One after the other.
     Line,

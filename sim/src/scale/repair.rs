@@ -6,6 +6,7 @@
 
 use hedgerow_core::limits::HOP_LIMIT_SLACK;
 use hedgerow_core::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 
 use super::alternates;
 use super::mesh::Mesh;
@@ -32,7 +33,7 @@ pub struct Repair {
 }
 
 /// Pairs of one sort.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Affected {
     /// How many.
     pub pairs: usize,

@@ -9,6 +9,7 @@ use hedgerow_core::route::{LocalEdge, Table};
 use hedgerow_core::time::{Duration, Instant};
 use hedgerow_core::wire::advert::{Adjacency, AdvertHead, AdvertKind, Cost, Edge, SignedAdvert};
 use hedgerow_core::wire::control::AdvertCopy;
+use serde::{Deserialize, Serialize};
 
 use crate::chance::Chance;
 
@@ -18,7 +19,7 @@ const RUNS: usize = 15;
 const OFFERS_PER_S: usize = 200;
 
 /// What computing takes of the processor's time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Computing {
     /// All routes once.
     pub routes: Duration,

@@ -92,7 +92,7 @@ fn shares_table(page: &mut String) {
     writeln!(page, "| message | headers of fragments | acknowledgements | frames | payload |")
         .unwrap();
     writeln!(page, "|---|---|---|---|---|").unwrap();
-    for (message_bytes, messages) in [(20, 1_000), (4_096, 40), (65_536, 4)] {
+    for (message_bytes, messages) in [(20, 1_000), (1_280, 120), (4_096, 40), (65_536, 4)] {
         let [headers, acks, frames, payload] =
             shares(244, message_bytes, messages).map(|share| share * 100.0);
         writeln!(

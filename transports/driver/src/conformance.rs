@@ -32,7 +32,7 @@
 //! Times are tokio's: under `start_paused` a medium in memory is tried in no time. A driver that
 //! blocks its thread stops the suite, too; it has no remedy for that.
 //!
-//! Each check runs on a bench of its own. Rules 1 and 5 are watched with every report of every
+//! Each check runs on a bench of its own. Rules 1, 5 and 9 are watched with every report of every
 //! check, so a driver that breaks one may be found by a check of another name.
 
 mod bench;

@@ -74,6 +74,11 @@
 //!    back-pressure, keep it. The node in turn reads reports whatever else it waits for.
 //! 8. **Packets.** See below: one packet a transmit, one report a packet, and at most
 //!    [`PACKETS_IN_DRIVER`] of them before the medium.
+//! 9. **Distances.** A medium that hears how far away the other end of a link is may say so with
+//!    [`Reports::distance`]: smoothed, in metres rather than in what it measures, and `None` once it
+//!    is not known any more. Say it when it has changed, never twice the same, and not much more
+//!    often than once a second: keep the newest while the node is busy. It is shown and decides
+//!    nothing.
 //!
 //! # Streams and packets
 //!
@@ -121,9 +126,9 @@ use std::pin::Pin;
 pub use disabled::Disabled;
 pub use hedgerow_core::id::{Address, DialId, LinkId, TransportId};
 pub use hedgerow_core::io::{
-    Beacon, BeaconIdentity, Condition, ConditionState, ConnectionType, DialFailure, Endpoint,
-    LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp, Sighting, TransportCommand,
-    TransportEvent, TransportProfile, whole_pdus,
+    ApproximateDistance, Beacon, BeaconIdentity, Condition, ConditionState, ConnectionType,
+    DialFailure, Endpoint, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp, Sighting,
+    TransportCommand, TransportEvent, TransportProfile, whole_pdus,
 };
 pub use links::{LinkDeadline, Links, OpenLink};
 pub use port::{

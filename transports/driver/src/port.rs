@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use bytes::{Bytes, BytesMut};
 use hedgerow_core::id::{DialId, LinkId, TransportId};
 use hedgerow_core::io::{
-    Condition, DialFailure, Endpoint, LinkLoss, LinkShape, LinkUp, Sighting, TransportCommand,
-    TransportEvent,
+    ApproximateDistance, Condition, DialFailure, Endpoint, LinkLoss, LinkShape, LinkUp, Sighting,
+    TransportCommand, TransportEvent,
 };
 use tokio::sync::mpsc;
 
@@ -157,6 +157,19 @@ impl Reports {
     /// [`NodeGone`].
     pub async fn packet_bytes(&self, link: LinkId, packet_bytes: usize) -> Result<(), NodeGone> {
         self.report(Report::Event(TransportEvent::PacketBytes { link, packet_bytes })).await
+    }
+
+    /// How far away the other end of a link is has changed; `None` once it is not known any more,
+    /// as it is of a new link.
+    ///
+    /// # Errors
+    /// [`NodeGone`].
+    pub async fn distance(
+        &self,
+        link: LinkId,
+        distance: Option<ApproximateDistance>,
+    ) -> Result<(), NodeGone> {
+        self.report(Report::Event(TransportEvent::Distance { link, distance })).await
     }
 
     /// Bytes came in: the next ones of a stream, or exactly one packet. Waits while the node is

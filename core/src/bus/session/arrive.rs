@@ -173,7 +173,12 @@ impl Session {
             state.rtt.update(sample, ack.delay());
         }
         self.congestion.on_marked(acked.marks);
-        let progress = !acked.packets.is_empty();
+        let is_answered = !acked.packets.is_empty();
+        // An answer to a ping or a check tells that the other end lives, and moves nothing.
+        let moves = |item: &Item| matches!(item, Item::Data { .. } | Item::Control(_));
+        if acked.packets.iter().any(|packet| packet.items.iter().any(moves)) {
+            self.last_progress = now;
+        }
         let last = acked.packets.len().saturating_sub(1);
         for (index, packet) in acked.packets.into_iter().enumerate() {
             let sample = acked.sample.filter(|_| index == last);
@@ -187,8 +192,7 @@ impl Session {
                 }
             }
         }
-        if progress {
-            self.last_progress = now;
+        if is_answered {
             self.lanes[at(lane)].probes = 0;
             self.detect_lost(cx, now, lane);
             self.waiting_since = self.is_outstanding().then_some(now);

@@ -236,6 +236,22 @@ fn a_message_is_delivered_only_when_the_application_accepted_it() {
 }
 
 #[test]
+fn pings_do_not_prolong_the_wait_of_a_message_that_nobody_reads() {
+    let mut pair = Pair::new(7);
+    pair.reads[1] = false;
+    let to = pair.keys[1];
+    let id = pair.send(0, "a");
+    for _ in 0..15 {
+        assert_eq!(pair.outcome(0, id), None);
+        let now = pair.now;
+        pair.ends[0].ping(now, to, SECOND).unwrap();
+        pair.run(2 * SECOND);
+    }
+    pair.run(SECOND);
+    assert_eq!(pair.outcome(0, id), Some(Outcome::Unknown(FailReason::TimedOut)));
+}
+
+#[test]
 fn a_sleeping_reader_stops_the_sender_and_memory_stays_bounded() {
     let mut pair = Pair::new(6);
     pair.reads[1] = false;

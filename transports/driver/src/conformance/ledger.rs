@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Breach, require};
 use crate::{
-    Beacon, Condition, ConditionState, DialId, Endpoint, LinkId, LinkOrigin, LinkUp, TransportId,
+    ApproximateDistance, Beacon, Condition, ConditionState, DialId, Endpoint, LinkId, LinkOrigin,
+    LinkUp, TransportId,
 };
 
 /// What a driver has said so far.
@@ -14,6 +15,8 @@ pub(super) struct Ledger {
     pub(super) has_advertised: bool,
     up: BTreeSet<LinkId>,
     down: BTreeSet<LinkId>,
+    /// What was said last of links whose distance is known.
+    distances: BTreeMap<LinkId, ApproximateDistance>,
     asked: BTreeSet<DialId>,
     answered: BTreeSet<DialId>,
     /// Who is to be seen.
@@ -27,6 +30,7 @@ impl Ledger {
             has_advertised: false,
             up: BTreeSet::new(),
             down: BTreeSet::new(),
+            distances: BTreeMap::new(),
             asked: BTreeSet::new(),
             answered: BTreeSet::new(),
             seen: BTreeMap::new(),
@@ -72,6 +76,21 @@ impl Ledger {
         })?;
         require(!self.down.contains(&link), || {
             format!("{what} was reported of {link:?} after its `LinkDown`")
+        })
+    }
+
+    pub(super) fn on_distance(
+        &mut self,
+        link: LinkId,
+        distance: Option<ApproximateDistance>,
+    ) -> Result<(), Breach> {
+        self.on_word(link, "a distance")?;
+        let before = match distance {
+            Some(distance) => self.distances.insert(link, distance),
+            None => self.distances.remove(&link),
+        };
+        require(before != distance, || {
+            format!("the distance of {link:?} was reported though it has not changed: {distance:?}")
         })
     }
 

@@ -187,6 +187,10 @@ impl Witness {
                 }
                 Ok(Seen::Noted)
             }
+            TransportEvent::Distance { link, distance } => {
+                self.ledger.on_distance(link, distance)?;
+                Ok(Seen::Noted)
+            }
             TransportEvent::Sighted(sighting) => {
                 self.ledger.seen.insert(sighting.endpoint, sighting.beacon);
                 Ok(Seen::Noted)

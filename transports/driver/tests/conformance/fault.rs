@@ -17,6 +17,9 @@ pub(crate) enum Fault {
     NeverSaysDown,
     CallsItsOwnCloseTheOthers,
     CallsTheOthersCloseItsOwn,
+    TellsDistancesAfterDown,
+    RepeatsItsDistance,
+    ForgetsADistanceItNeverKnew,
     UsesANumberTwice,
     MakesUpNumbers,
     SaysNoDetail,
@@ -61,7 +64,7 @@ pub(crate) enum Fault {
 }
 
 /// Each fault, a check that finds it, and words of what it says.
-pub(crate) const ALL: [(Fault, Check, &str); 46] = [
+pub(crate) const ALL: [(Fault, Check, &str); 49] = [
     (Fault::AllowsNoLinks, Check::Profile, "links_max is 0"),
     (Fault::NeverSaysLost, Check::Sightings, "no `Lost`"),
     (Fault::SightsTheSilent, Check::Sightings, "no `Lost`"),
@@ -72,6 +75,9 @@ pub(crate) const ALL: [(Fault, Check, &str); 46] = [
     (Fault::NeverSaysDown, Check::LifeOfALink, "no `LinkDown`"),
     (Fault::CallsItsOwnCloseTheOthers, Check::LifeOfALink, "this node closed"),
     (Fault::CallsTheOthersCloseItsOwn, Check::LifeOfALink, "the other node closed"),
+    (Fault::TellsDistancesAfterDown, Check::LifeOfALink, "after its `LinkDown`"),
+    (Fault::RepeatsItsDistance, Check::LifeOfALink, "has not changed: Some"),
+    (Fault::ForgetsADistanceItNeverKnew, Check::LifeOfALink, "has not changed: None"),
     (Fault::UsesANumberTwice, Check::LifeOfALink, "was used before"),
     (Fault::MakesUpNumbers, Check::LifeOfALink, "not a number from"),
     (Fault::SaysNoDetail, Check::LifeOfALink, "a condition says what to do"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hedgerow_driver::{
-    Endpoint, LinkEstimate, LinkId, LinkLoss, LinkOrigin, LinkShape, LinkUp, NodeGone, Outgoing,
-    Reports,
+    ApproximateDistance, Endpoint, LinkEstimate, LinkId, LinkLoss, LinkOrigin, LinkShape, LinkUp,
+    NodeGone, Outgoing, Reports,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -81,6 +81,7 @@ pub(crate) async fn carry(
         reports.received(link, BytesMut::new()).await?;
     }
     let outgoing = reports.link_up(up).await?;
+    tell_distances(link, &reports, manner).await?;
     let cut = async {
         if has(Fault::DoesNotNoticeACut) {
             pending::<()>().await;
@@ -107,6 +108,27 @@ pub(crate) async fn carry(
     }
     if has(Fault::SpeaksAfterDown) {
         reports.received(link, BytesMut::new()).await?;
+    }
+    if has(Fault::TellsDistancesAfterDown) {
+        reports.distance(link, None).await?;
+    }
+    Ok(())
+}
+
+/// The other end walks by.
+async fn tell_distances(link: LinkId, reports: &Reports, manner: Manner) -> Result<(), NodeGone> {
+    if manner.has(Fault::ForgetsADistanceItNeverKnew) {
+        reports.distance(link, None).await?;
+    }
+    for centimetres in [300, 200, 300] {
+        let distance = Some(ApproximateDistance::from_centimetres(centimetres));
+        reports.distance(link, distance).await?;
+        if manner.has(Fault::RepeatsItsDistance) {
+            reports.distance(link, distance).await?;
+        }
+    }
+    if manner.kind != Kind::Open {
+        reports.distance(link, None).await?;
     }
     Ok(())
 }
