@@ -10,6 +10,7 @@ mod dial;
 mod endpoint;
 mod look;
 mod objects;
+mod queue;
 mod run;
 mod scan;
 mod service;

@@ -17,6 +17,7 @@
 mod beacon;
 #[cfg(target_os = "linux")]
 mod bluez;
+mod distance;
 mod duty;
 mod gatt;
 mod link;

@@ -3,14 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use hedgerow_core::limits::{PACKET_BYTES_MAX, PACKET_BYTES_MIN};
 use hedgerow_driver::{
-    Endpoint, LinkDeadline, LinkEstimate, LinkId, LinkLoss, LinkOrigin, LinkShape, LinkUp, Links,
-    NodeGone, Outgoing, Reports, whole_pdus,
+    ApproximateDistance, Endpoint, LinkDeadline, LinkEstimate, LinkId, LinkLoss, LinkOrigin,
+    LinkShape, LinkUp, Links, NodeGone, Outgoing, Reports, whole_pdus,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
@@ -83,6 +83,28 @@ pub(crate) struct BleLinks {
     /// A seat for each link.
     seats: Arc<Semaphore>,
     links_max: usize,
+    /// How far away the other end of each is.
+    distances: Mutex<Vec<Distance>>,
+    /// Dials that connect now.
+    connecting: watch::Sender<usize>,
+}
+
+/// A dial that connects, for as long as it does.
+#[derive(Debug)]
+pub(crate) struct Connecting<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|connecting| *connecting -= 1);
+    }
+}
+
+/// How far away an endpoint is, for the link to it; the newest waits until the node is told.
+#[derive(Debug)]
+struct Distance {
+    endpoint: Endpoint,
+    /// Closed once the link is down.
+    known: watch::Sender<Option<ApproximateDistance>>,
 }
 
 /// A place for a link, held from its dial to its end.
@@ -94,13 +116,25 @@ pub(crate) struct Seat {
 impl BleLinks {
     pub(crate) fn new(reports: Reports, links_max: usize) -> Self {
         let seats = Arc::new(Semaphore::new(links_max + SEATS_BEYOND));
-        Self { links: Arc::new(Links::new(reports)), seats, links_max }
+        let (links, distances) = (Arc::new(Links::new(reports)), Mutex::default());
+        Self { links, seats, links_max, distances, connecting: watch::Sender::new(0) }
     }
 
     /// A place for a link, unless the hardware holds no more.
     pub(crate) fn seat(&self) -> Option<Seat> {
         let permit = Arc::clone(&self.seats).try_acquire_owned().ok()?;
         Some(Seat { _permit: permit })
+    }
+
+    /// A dial connects from now on.
+    pub(crate) fn connect(&self) -> Connecting<'_> {
+        self.connecting.send_modify(|connecting| *connecting += 1);
+        Connecting(&self.connecting)
+    }
+
+    /// How many dials connect, as it changes.
+    pub(crate) fn connecting(&self) -> watch::Receiver<usize> {
+        self.connecting.subscribe()
     }
 
     /// How many links stand, as it changes.
@@ -127,6 +161,28 @@ impl BleLinks {
         self.links.reports()
     }
 
+    fn distances(&self) -> MutexGuard<'_, Vec<Distance>> {
+        // Every change is whole before something could panic.
+        self.distances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells each link how far away its endpoint is now.
+    pub(crate) fn tell_distances(&self, of: impl Fn(&Endpoint) -> Option<ApproximateDistance>) {
+        for Distance { endpoint, known } in self.distances().iter() {
+            let now = of(endpoint);
+            known.send_if_modified(|known| std::mem::replace(known, now) != now);
+        }
+    }
+
+    /// Takes in a link to an endpoint whose distance is not known yet.
+    fn follow_distance(&self, endpoint: Endpoint) -> watch::Receiver<Option<ApproximateDistance>> {
+        let (known, distance) = watch::channel(None);
+        let mut distances = self.distances();
+        distances.retain(|distance| !distance.known.is_closed());
+        distances.push(Distance { endpoint, known });
+        distance
+    }
+
     /// Announces a link and carries its packets until it is down.
     pub(crate) async fn carry(
         &self,
@@ -139,10 +195,12 @@ impl BleLinks {
         let link = open.link;
         debug!(?link, %endpoint, ?origin, ?medium, "link up");
         let (shape, estimate) = (medium.shape(), medium.estimate());
+        let distance = self.follow_distance(endpoint.clone());
         let up = LinkUp { link, origin, shape, endpoint, estimate };
         let outgoing = reports.link_up(up).await?;
         let loss = tokio::select! {
             loss = self.converse(link, carrier, outgoing, open.end.clone()) => loss,
+            loss = self.tell_distance(link, distance) => loss,
             loss = open.end.clone().overdue(CLOSE_WITHIN, SHUTDOWN_WITHIN) => loss,
         };
         drop(open);
@@ -178,6 +236,25 @@ impl BleLinks {
         while sizes.changed().await.is_ok() {
             let packet_bytes = whole_pdus(*sizes.borrow_and_update()).max(PACKET_BYTES_MIN);
             if self.reports().packet_bytes(link, packet_bytes).await.is_err() {
+                return LinkLoss::Shutdown;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Tells the core of each change of the distance.
+    async fn tell_distance(
+        &self,
+        link: LinkId,
+        mut distance: watch::Receiver<Option<ApproximateDistance>>,
+    ) -> LinkLoss {
+        let mut told = None;
+        while distance.changed().await.is_ok() {
+            let now = *distance.borrow_and_update();
+            // It may have changed and changed back while the node was busy.
+            if std::mem::replace(&mut told, now) != now
+                && self.reports().distance(link, now).await.is_err()
+            {
                 return LinkLoss::Shutdown;
             }
         }
@@ -233,5 +310,79 @@ fn loss(error: &io::Error) -> LinkLoss {
         | io::ErrorKind::BrokenPipe => LinkLoss::Reset,
         io::ErrorKind::TimedOut | io::ErrorKind::HostUnreachable => LinkLoss::TimedOut,
         _ => LinkLoss::Other(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use hedgerow_driver::{NodeSlot, Report, TransportEvent, TransportId, connect};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Carries nothing.
+    struct Nothing;
+
+    impl Carrier for Nothing {
+        async fn send(&self, _: &[u8]) -> io::Result<()> {
+            pending().await
+        }
+
+        async fn recv(&self, _: &mut BytesMut) -> io::Result<bool> {
+            pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_tells_its_own_distance_when_it_has_changed_and_nothing_once_it_is_down() {
+        let (slot, mut node) = NodeSlot::new();
+        let (_commands, port) = connect(&slot, TransportId(0));
+        let links = Arc::new(BleLinks::new(port.reports, 1));
+        let (near, medium) = (Endpoint::new("near"), Medium::Gatt(182));
+        let carried = tokio::spawn({
+            let (links, near) = (Arc::clone(&links), near.clone());
+            async move { links.carry(&Nothing, medium, LinkOrigin::Accepted, near).await }
+        });
+        let Some((_, Report::LinkUp(up, _sender))) = node.recv().await else { panic!("no link") };
+        let tell = |centimetres: Option<u32>| {
+            let distance = centimetres.map(ApproximateDistance::from_centimetres);
+            links.tell_distances(|endpoint| distance.filter(|_| *endpoint == near));
+        };
+        let mut told = Vec::new();
+        for centimetres in [None, Some(100), Some(100), Some(200), None, None] {
+            tell(centimetres);
+            sleep(Duration::from_secs(1)).await;
+            while let Ok((_, report)) = node.try_recv() {
+                let Report::Event(TransportEvent::Distance { link, distance }) = report else {
+                    panic!("{report:?}")
+                };
+                assert_eq!(link, up.link);
+                told.push(distance.map(ApproximateDistance::centimetres));
+            }
+        }
+        assert_eq!(told, [Some(100), Some(200), None]);
+
+        // Only what it is in the end, however often that changed before somebody looked.
+        (1..=1_000).for_each(|centimetres| tell(Some(centimetres)));
+        sleep(Duration::from_secs(1)).await;
+        let is_last = |distance| distance == Some(ApproximateDistance::from_centimetres(1_000));
+        assert!(matches!(
+            node.try_recv(),
+            Ok((_, Report::Event(TransportEvent::Distance { distance, .. }))) if is_last(distance)
+        ));
+
+        links.shut_down();
+        carried.await.unwrap().unwrap();
+        tell(Some(300));
+        sleep(Duration::from_secs(1)).await;
+        let last = node.try_recv();
+        let is_down =
+            |report: &Report| matches!(report, Report::Event(TransportEvent::LinkDown { .. }));
+        assert!(last.is_ok_and(|(_, report)| is_down(&report)));
+        assert!(node.try_recv().is_err(), "nothing comes after the end");
+        drop(links.follow_distance(near.clone()));
+        assert_eq!(links.distances().len(), 1, "those of links that are down give way");
     }
 }

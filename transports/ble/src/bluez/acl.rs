@@ -12,7 +12,7 @@ use tracing::debug;
 use zbus::Connection;
 
 use super::bus::{DeviceProxy, words};
-use super::objects::{DeviceState, Objects};
+use super::objects::{DeviceState, Objects, State};
 
 /// A connection that carries no link any more is kept so long: for the next dial, and for the other
 /// end's, which may be on its way.
@@ -87,14 +87,14 @@ impl Acls {
                 let state = objects.state();
                 let devices = state.devices_of(adapter);
                 // What somebody paired is used by others as well.
-                let ours = devices.filter(|(_, d)| d.connected && d.has_service && !d.paired);
+                let ours = devices.filter(|(_, d)| d.is_connected() && d.has_service && !d.paired);
                 ours.map(|(path, _)| path.clone()).collect()
             };
             seen.retain(|path, _| ours.contains(path));
             self.table().retain(|path, uses| uses.leases > 0 || ours.contains(path));
             if ours.is_empty() {
                 // Nothing to look after, and no reason to wake up.
-                let connected = |d: &DeviceState| d.connected && d.has_service && !d.paired;
+                let connected = |d: &DeviceState| d.is_connected() && d.has_service && !d.paired;
                 objects
                     .until(|state| {
                         state.devices_of(adapter).any(|(_, d)| connected(d)).then_some(())
@@ -105,7 +105,7 @@ impl Acls {
                 let since = *seen.entry(path.clone()).or_insert_with(Instant::now);
                 if self.is_idle(&path, since) {
                     debug!(device = path, "a connection carries nothing any more");
-                    hang_up(connection, &path).await;
+                    hang_up(connection, &path, || self.is_idle(&path, since)).await;
                 }
             }
         }
@@ -122,24 +122,31 @@ impl Acls {
         objects: &Objects,
         device: &str,
     ) {
-        let is_spent = |uses: &Uses| uses.is_spent && uses.leases == 0;
-        if !self.table().get(device).is_some_and(is_spent) {
-            return;
-        }
         // What somebody paired is used by others as well.
-        if objects.device(device).is_some_and(|device| device.connected && !device.paired) {
-            hang_up(connection, device).await;
-            let gone = objects.until(|state| {
-                let device = state.devices.get(device);
-                device.is_none_or(|device| !device.connected).then_some(())
-            });
+        let is_spent = |state: &State| {
+            let ours = state.devices.get(device).filter(|device| !device.paired);
+            let since = ours.and_then(|device| device.connected_since);
+            since.is_some_and(|since| self.is_spent(device, since))
+        };
+        if is_spent(&objects.state()) {
+            debug!(device, "a connection whose link has ended is not used again");
+            hang_up(connection, device, || is_spent(&objects.state())).await;
+            let gone = objects.until(|state| (!is_spent(state)).then_some(()));
             if timeout(DISCONNECT_WITHIN, gone).await.is_err() {
                 debug!(device, "a connection does not end in time");
             }
         }
-        if let Some(uses) = self.table().get_mut(device) {
+        if let Some(uses) = self.table().get_mut(device).filter(|uses| uses.leases == 0) {
             uses.is_spent = false;
         }
+    }
+
+    /// Whether a connection carried something that has ended, and carries nothing now. One that came
+    /// since is the other end's, and its link is on the way: BlueZ would end it two seconds later.
+    fn is_spent(&self, device: &str, connected_since: Instant) -> bool {
+        let is_spent =
+            |uses: &Uses| uses.is_spent && uses.leases == 0 && connected_since <= uses.idle_since;
+        self.table().get(device).is_some_and(is_spent)
     }
 
     /// Ends all connections that were used, without waiting for it: the driver ends.
@@ -163,8 +170,8 @@ impl Lease {
         let (acls, device) = (Arc::clone(&self.acls), self.device.clone());
         drop(self);
         let is_unused = acls.table().get(&device).is_none_or(|uses| uses.leases == 0);
-        if is_unused && objects.device(&device).is_none_or(|device| !device.connected) {
-            hang_up(connection, &device).await;
+        if is_unused && objects.device(&device).is_none_or(|device| !device.is_connected()) {
+            hang_up(connection, &device, || true).await;
         }
     }
 }
@@ -179,9 +186,12 @@ impl Drop for Lease {
     }
 }
 
-async fn hang_up(connection: &Connection, device: &str) {
+/// Ends a connection if that is still due when BlueZ can be told: it may have ended by itself, and the
+/// other end may have connected anew meanwhile.
+async fn hang_up(connection: &Connection, device: &str, is_due: impl Fn() -> bool) {
     let ended = timeout(DISCONNECT_WITHIN, async {
-        DeviceProxy::new(connection, device).await?.disconnect().await
+        let proxy = DeviceProxy::new(connection, device).await?;
+        if is_due() { proxy.disconnect().await } else { Ok(()) }
     });
     if let Ok(Err(error)) = ended.await {
         // It is gone already, or the daemon is.
@@ -206,6 +216,18 @@ mod tests {
         assert!(!acls.is_idle("a", long_ago), "the next dial may follow at once");
         tokio::time::advance(LINGER).await;
         assert!(acls.is_idle("a", long_ago));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_came_after_the_last_link_is_not_spent() {
+        let acls = Arc::new(Acls::default());
+        let before = Instant::now();
+        let lease = acls.lease("a");
+        assert!(!acls.is_spent("a", before), "it carries a link");
+        drop(lease);
+        assert!(acls.is_spent("a", before), "its link has ended");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(!acls.is_spent("a", Instant::now()), "the other end has connected anew");
     }
 
     #[tokio::test(start_paused = true)]

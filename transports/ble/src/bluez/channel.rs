@@ -12,8 +12,10 @@ use bluer::{Address, AddressType};
 use bytes::BytesMut;
 use tokio::io::ReadBuf;
 use tokio::time::timeout;
+use tracing::{debug, trace};
 
 use super::endpoint::DeviceAddress;
+use super::queue::Queue;
 use super::station::Station;
 use crate::beacon::Psm;
 use crate::link::Carrier;
@@ -33,9 +35,18 @@ const BACKLOG: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Channel {
     socket: SeqPacket,
+    queue: Option<Queue>,
 }
 
 impl Channel {
+    fn new(socket: SeqPacket) -> Self {
+        let queue = Queue::of(&socket);
+        if let Err(error) = &queue {
+            debug!(%error, "the channel's queue is as long as the system has it");
+        }
+        Self { socket, queue: queue.ok() }
+    }
+
     /// The largest packet that both ends take.
     pub(super) fn packet_bytes_max(&self) -> usize {
         self.socket.send_mtu().map_or(PACKET_BYTES_MAX, |mtu| mtu.min(PACKET_BYTES_MAX))
@@ -51,7 +62,7 @@ impl Channel {
         let proven = async {
             let socket = socket(station.address, station.address_type, 0)?;
             let to = SocketAddr::new(device.address, device.address_type(), psm.number());
-            let channel = Self { socket: socket.connect(to).await? };
+            let channel = Self::new(socket.connect(to).await?);
             let mut packet = [0; PROBE_BYTES];
             packet[..4].copy_from_slice(&PROBE_MAGIC);
             packet[4..].copy_from_slice(&probe);
@@ -68,7 +79,7 @@ impl Channel {
 
     /// Answers the probe of whoever opened a channel to us.
     pub(super) async fn answer(socket: SeqPacket) -> io::Result<Self> {
-        let channel = Self { socket };
+        let channel = Self::new(socket);
         let answered = async {
             let mut probe = BytesMut::with_capacity(PACKET_BYTES_MAX);
             let came = channel.recv(&mut probe).await?;
@@ -86,7 +97,12 @@ impl Channel {
 
 impl Carrier for Channel {
     async fn send(&self, packet: &[u8]) -> io::Result<()> {
-        self.socket.send(packet).await.map(|_| ())
+        let sent = self.socket.send(packet).await?;
+        if let Some(Err(error)) = self.queue.as_ref().map(|queue| queue.on_sent(sent)) {
+            // The packet is on its way all the same, behind a queue of another length.
+            trace!(%error, "the channel's queue stays as it is");
+        }
+        Ok(())
     }
 
     async fn recv(&self, buffer: &mut BytesMut) -> io::Result<bool> {

@@ -116,7 +116,7 @@ pub(super) async fn dial(
 ) -> Result<Way, DialFailure> {
     let path = station.device_path(device.address);
     let seen = station.objects.device(&path).ok_or(DialFailure::Unreachable)?;
-    let (shown, mut is_theirs) = (seen.shown, seen.connected);
+    let (shown, mut is_theirs) = (seen.shown, seen.is_connected());
     tokio::select! {
         connected = connect(station, &path) => {
             connected?;
@@ -152,7 +152,7 @@ async fn resolve(station: &Station, path: &str) -> Result<(), DialFailure> {
     // The word that it is connected may be read after the answer to the call.
     let mut was_connected = false;
     let resolved = station.objects.until(|state| match state.devices.get(path) {
-        Some(device) if device.connected => {
+        Some(device) if device.is_connected() => {
             was_connected = true;
             device.services_resolved.then_some(true)
         }

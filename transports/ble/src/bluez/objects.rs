@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt as _;
-use hedgerow_driver::Endpoint;
+use hedgerow_driver::{ApproximateDistance, Endpoint};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tracing::debug;
 use zbus::fdo::{DBusProxy, ObjectManagerProxy};
 use zbus::message::Type;
@@ -14,6 +15,7 @@ use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath};
 
 use super::bus::{ADAPTER, BLUEZ, DEVICE, Properties, is_device, property};
 use crate::beacon::Advertised;
+use crate::distance::Hearing;
 use crate::gatt::SERVICE;
 
 /// Devices that are remembered, of ours and others. BlueZ forgets those that it does not hear for half
@@ -37,11 +39,13 @@ pub(super) struct DeviceState {
     pub(super) address: String,
     pub(super) is_random: bool,
     pub(super) has_service: bool,
-    pub(super) connected: bool,
+    /// When the connection that stands was first told of.
+    pub(super) connected_since: Option<Instant>,
     pub(super) services_resolved: bool,
     /// Somebody paired it: it is not ours alone.
     pub(super) paired: bool,
-    pub(super) rssi_dbm: Option<i16>,
+    /// How strongly it was heard lately.
+    hearing: Hearing,
     pub(super) shown: Option<Advertised>,
     /// Turns of scanning that ended without a word from it.
     turns_unheard: u8,
@@ -54,6 +58,23 @@ impl DeviceState {
     pub(super) fn endpoint(&self) -> Endpoint {
         let kind = if self.is_random { "random" } else { "public" };
         Endpoint::new(&format!("{}/{kind}", self.address))
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected_since.is_some()
+    }
+
+    fn note_connected(&mut self, is_connected: bool) {
+        // What stands and is told of again is the same connection.
+        self.connected_since =
+            is_connected.then(|| self.connected_since.unwrap_or_else(Instant::now));
+    }
+
+    /// BlueZ has no object for it any more.
+    fn forget(&mut self) {
+        (self.connected_since, self.services_resolved) = (None, false);
+        self.hearing = Hearing::default();
+        self.is_forgotten = true;
     }
 }
 
@@ -119,6 +140,11 @@ impl Objects {
         self.state().devices.get(path).cloned()
     }
 
+    /// About how far away a device is, if it was heard lately.
+    pub(super) fn distance(&self, path: &str) -> Option<ApproximateDistance> {
+        self.state().devices.get(path)?.hearing.distance()
+    }
+
     /// Waits until devices were heard or are gone, and takes them.
     pub(super) async fn heard(&self) -> Vec<(String, DeviceState, Heard)> {
         loop {
@@ -158,11 +184,14 @@ impl Objects {
     pub(super) fn end_turn(&self, adapter: &str, turns_max: u8) -> Vec<(String, DeviceState)> {
         let mut gone = Vec::new();
         self.change(|state| {
-            let ours = state.devices_of(adapter).filter(|(_, device)| device.shown.is_some());
-            let paths: Vec<_> = ours.map(|(path, _)| path.clone()).collect();
+            let paths: Vec<_> = state.devices_of(adapter).map(|(path, _)| path.clone()).collect();
             for path in paths {
                 let Some(device) = state.devices.get_mut(&path) else { continue };
-                if device.connected {
+                device.hearing.end_turn();
+                if device.shown.is_none() {
+                    continue;
+                }
+                if device.is_connected() {
                     device.turns_unheard = 0;
                     continue;
                 }
@@ -229,20 +258,13 @@ impl Objects {
         let body = signal.body();
         match member.as_str() {
             "PropertiesChanged" => {
-                let Ok((interface, properties, invalidated)) =
+                let Ok((interface, properties, _)) =
                     body.deserialize::<(String, Properties, Vec<String>)>()
                 else {
                     return;
                 };
                 let path = path.to_owned().into();
-                self.change(|state| {
-                    state.update(&path, &interface, &properties);
-                    if invalidated.iter().any(|name| name == "RSSI")
-                        && let Some(device) = state.devices.get_mut(path.as_str())
-                    {
-                        device.rssi_dbm = None;
-                    }
-                });
+                self.change(|state| state.update(&path, &interface, &properties));
             }
             "InterfacesAdded" => {
                 let Ok((path, interfaces)) =
@@ -277,8 +299,7 @@ impl State {
         self.daemons += 1;
         self.adapters.clear();
         for (path, device) in &mut self.devices {
-            (device.connected, device.services_resolved) = (false, false);
-            device.is_forgotten = true;
+            device.forget();
             self.heard.insert(path.clone(), Heard::Gone);
         }
     }
@@ -290,8 +311,7 @@ impl State {
         if interfaces.iter().any(|interface| interface == DEVICE)
             && let Some(device) = self.devices.get_mut(path)
         {
-            (device.connected, device.services_resolved) = (false, false);
-            device.is_forgotten = true;
+            device.forget();
             self.heard.insert(path.to_owned(), Heard::Gone);
         }
     }
@@ -327,7 +347,7 @@ impl State {
         if self.devices.len() < DEVICES_MAX || self.devices.contains_key(path) {
             return true;
         }
-        let is_stranger = |device: &DeviceState| !device.has_service && !device.connected;
+        let is_stranger = |device: &DeviceState| !device.has_service && !device.is_connected();
         let stranger = self.devices.iter().find(|(_, device)| is_stranger(device));
         match stranger.map(|(path, _)| path.clone()).filter(|_| has_service) {
             Some(stranger) => {
@@ -381,18 +401,22 @@ fn update_device(device: &mut DeviceState, properties: &Properties) {
         device.has_service |= uuids.iter().any(|uuid| uuid == SERVICE);
     }
     if let Some(connected) = property(properties, "Connected") {
-        device.connected = connected;
+        device.note_connected(connected);
     }
     if let Some(resolved) = property(properties, "ServicesResolved") {
         device.services_resolved = resolved;
         // Where both ends connect at once, BlueZ may forget to say so.
-        device.connected |= resolved;
+        device.note_connected(device.is_connected() || resolved);
     }
     if let Some(paired) = property(properties, "Paired") {
         device.paired = paired;
     }
+    // That BlueZ takes both back at the end of a turn is no news: they age by turns.
+    if let Some(tx_power_dbm) = property(properties, "TxPower") {
+        device.hearing.note_tx_power(tx_power_dbm);
+    }
     if let Some(rssi_dbm) = property(properties, "RSSI") {
-        device.rssi_dbm = Some(rssi_dbm);
+        device.hearing.note(rssi_dbm);
     }
     if let Some(shown) = shown(properties) {
         device.shown = Some(shown);
@@ -483,6 +507,45 @@ mod tests {
         assert_eq!(heard(&objects).await, Some(Heard::Advertising));
     }
 
+    fn centimetres(objects: &Objects) -> Option<u32> {
+        objects.distance(PATH).map(ApproximateDistance::centimetres)
+    }
+
+    #[test]
+    fn a_device_is_as_far_away_as_its_strength_says_until_it_is_silent_for_three_turns() {
+        let objects = Objects::new();
+        add(&objects);
+        assert_eq!(centimetres(&objects), None);
+        // An emulated controller does not know.
+        update(&objects, &[("RSSI", Variant::new(127i16))]);
+        assert_eq!(centimetres(&objects), None);
+        update(&objects, &[("RSSI", Variant::new(-65i16)), ("Connected", Variant::new(true))]);
+        assert_eq!(centimetres(&objects), Some(200));
+        update(&objects, &[("TxPower", Variant::new(6i16))]);
+        assert_eq!(centimetres(&objects), Some(398));
+        for turn in 1..3 {
+            objects.end_turn(ADAPTER_PATH, 3);
+            assert_eq!(centimetres(&objects), Some(398), "{turn}");
+        }
+        objects.end_turn(ADAPTER_PATH, 3);
+        assert_eq!(centimetres(&objects), None, "also of one that is connected");
+    }
+
+    #[test]
+    fn how_far_away_a_device_was_is_forgotten_with_it() {
+        let forgets: [fn(&mut State); 2] =
+            [State::clear, |state| state.remove(PATH, &[DEVICE.to_owned()])];
+        for forget in forgets {
+            let objects = Objects::new();
+            add(&objects);
+            update(&objects, &[("RSSI", Variant::new(-65i16))]);
+            assert_eq!(centimetres(&objects), Some(200));
+            objects.change(forget);
+            add(&objects);
+            assert_eq!(centimetres(&objects), None);
+        }
+    }
+
     #[test]
     fn strangers_are_left_alone() {
         let objects = Objects::new();
@@ -550,6 +613,22 @@ mod tests {
         let objects = Objects::new();
         add(&objects);
         update(&objects, &[("ServicesResolved", Variant::new(true))]);
-        assert!(objects.device(PATH).unwrap().connected);
+        assert!(objects.device(PATH).unwrap().is_connected());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_as_old_as_the_first_word_of_it() {
+        let objects = Objects::new();
+        add(&objects);
+        let told = |connected| {
+            update(&objects, &[("Connected", Variant::new(connected))]);
+            objects.device(PATH).unwrap().connected_since
+        };
+        let first = told(true).unwrap();
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        update(&objects, &[("ServicesResolved", Variant::new(true))]);
+        assert_eq!(told(true), Some(first));
+        assert_eq!(told(false), None);
+        assert!(told(true).unwrap() > first, "it is another one");
     }
 }

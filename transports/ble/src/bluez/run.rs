@@ -139,6 +139,7 @@ impl Running {
             let begun = async {
                 acls.begin_anew(&station.connection, &station.objects, &path).await;
                 let lease = acls.lease(&path);
+                let _connecting = links.connect();
                 (dial(&station, device, &failures, may_use_channels).await, lease)
             };
             let (way, lease) = tokio::select! {

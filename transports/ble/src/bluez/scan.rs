@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use hedgerow_driver::{NodeGone, Reports, Sighting};
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, trace};
 use zbus::Variant;
 
@@ -18,10 +19,34 @@ use crate::link::BleLinks;
 /// busy with links.
 const TURNS_UNHEARD_MAX: u8 = 3;
 
+/// Of a turn, this much is scanned whoever dials: who cannot be reached must not keep others unseen.
+const SCANNED_MIN: Duration = Duration::from_millis(1_500);
+/// How long a dial keeps the next turn waiting.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(4);
+
+/// The kernel ends a scan that a daemon left behind after 10.24 s.
+const IN_PROGRESS_MAX: Duration = Duration::from_secs(15);
+/// Between attempts to begin a turn.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// Lets a turn's time pass, until somebody is dialled. A controller tells of a device once in a scan,
+/// and the kernel connects when it hears of one: who was heard already would wait for the next turn.
+/// Returns whether the turn was whole.
+async fn listen(time: Duration, connecting: &mut watch::Receiver<usize>) -> bool {
+    let end = Instant::now() + time;
+    sleep(time.min(SCANNED_MIN)).await;
+    timeout_at(end, connecting.wait_for(|dials| *dials > 0)).await.is_err()
+}
+
+/// Leaves the radio to who connects.
+async fn give_way(connecting: &mut watch::Receiver<usize>) {
+    let _ = timeout(CONNECTED_WITHIN, connecting.wait_for(|dials| *dials == 0)).await;
+}
+
 /// Scans in turns until BlueZ refuses.
 pub(super) async fn scan(station: &Station, links: &BleLinks) -> zbus::Result<()> {
     let adapter = AdapterProxy::new(&station.connection, station.adapter.clone()).await?;
-    let mut standing = links.standing();
+    let (mut standing, mut connecting) = (links.standing(), links.connecting());
     let mut quiet_since = Instant::now();
     loop {
         let links_now = *standing.borrow_and_update();
@@ -32,18 +57,29 @@ pub(super) async fn scan(station: &Station, links: &BleLinks) -> zbus::Result<()
         };
         let turn = turn_for(situation);
         start(&adapter).await?;
-        sleep(turn.scan).await;
+        let was_whole = listen(turn.scan, &mut connecting).await;
         stop(&adapter).await?;
-        trace!(?turn, adapter = station.adapter, "a turn of scanning is over");
-        for (path, device) in station.objects.end_turn(&station.adapter, TURNS_UNHEARD_MAX) {
-            if !device.paired {
-                forget(&adapter, &path).await;
-            }
+        trace!(?turn, was_whole, adapter = station.adapter, "a turn of scanning is over");
+        // A second and a half is hardly longer than from one advertisement to the next: who was not
+        // heard in that may well be there.
+        if was_whole {
+            end_turn(station, &adapter).await;
         }
+        links.tell_distances(|endpoint| station.distance(endpoint));
         tokio::select! {
             () = sleep(turn.rest) => {}
             // Somebody came or went: whoever is alone looks at once.
             _ = standing.changed() => quiet_since = Instant::now(),
+        }
+        give_way(&mut connecting).await;
+    }
+}
+
+/// Those who were not heard for long are gone.
+async fn end_turn(station: &Station, adapter: &AdapterProxy<'_>) {
+    for (path, device) in station.objects.end_turn(&station.adapter, TURNS_UNHEARD_MAX) {
+        if !device.paired {
+            forget(adapter, &path).await;
         }
     }
 }
@@ -56,10 +92,23 @@ async fn start(adapter: &AdapterProxy<'_>) -> zbus::Result<()> {
         ("DuplicateData", Variant::new(false)),
     ]);
     adapter.set_discovery_filter(filter).await?;
-    match adapter.start_discovery().await {
-        // The last turn was not ended, as by a call that took too long.
-        Err(error) if error_name(&error) == Some("org.bluez.Error.InProgress") => Ok(()),
-        started => started,
+    let since = Instant::now();
+    loop {
+        match adapter.start_discovery().await {
+            Err(error) if error_name(&error) == Some("org.bluez.Error.InProgress") => {
+                if since.elapsed() > IN_PROGRESS_MAX {
+                    debug!(
+                        "BlueZ says that it scans already: this turn hears what it tells of that"
+                    );
+                    return Ok(());
+                }
+            }
+            started => return started,
+        }
+        // The last turn was not ended, as by a call that took too long; or a daemon that is gone began
+        // what the kernel goes on with, and nobody is told of.
+        stop(adapter).await?;
+        sleep(AGAIN_AFTER).await;
     }
 }
 
@@ -98,5 +147,40 @@ pub(super) async fn sight(station: &Station, reports: &Reports) -> Result<(), No
         }
         // A crowd is told in bursts.
         sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_ends_when_somebody_is_dialled_and_not_at_once() {
+        let (connecting, mut dials) = watch::channel(0);
+        let turn = Duration::from_secs(9);
+        for (dial_at, over_after) in [(None, 9_000), (Some(4_000), 4_000), (Some(0), 1_500)] {
+            connecting.send_replace(0);
+            let begin = Instant::now();
+            let dial = async {
+                let Some(ms) = dial_at else { return };
+                sleep(Duration::from_millis(ms)).await;
+                connecting.send_replace(1);
+            };
+            let (was_whole, ()) = tokio::join!(listen(turn, &mut dials), dial);
+            assert_eq!(begin.elapsed().as_millis(), over_after, "dialled at {dial_at:?}");
+            assert_eq!(was_whole, dial_at.is_none());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dial_keeps_the_next_turn_waiting_but_not_for_long() {
+        let (connecting, mut dials) = watch::channel(1);
+        let begin = Instant::now();
+        give_way(&mut dials).await;
+        assert_eq!(begin.elapsed(), CONNECTED_WITHIN);
+        connecting.send_replace(0);
+        let begin = Instant::now();
+        give_way(&mut dials).await;
+        assert_eq!(begin.elapsed(), Duration::ZERO);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
+use zbus::connection::Builder;
 use zbus::fdo::{self, ObjectManager};
 use zbus::{Connection, OwnedFd, OwnedObjectPath, OwnedVariant};
 
@@ -175,6 +176,12 @@ fn service_path() -> OwnedObjectPath {
     OwnedObjectPath::try_from(SERVICE_PATH).expect("the path is well formed")
 }
 
+/// The root of the objects goes with the connection itself: one that gets its first object later may
+/// miss what BlueZ asks of it at once, which BlueZ then waits for.
+pub(super) fn rooted(builder: Builder<'_>) -> Builder<'_> {
+    builder.serve_at(ROOT, ObjectManager)
+}
+
 /// Puts the objects on the bus. BlueZ knows nothing of them until [`register`].
 pub(super) async fn export(
     connection: &Connection,
@@ -186,7 +193,6 @@ pub(super) async fn export(
     server.at(INFO_PATH, InfoObject(info)).await?;
     server.at(RX_PATH, RxObject(sender.clone())).await?;
     server.at(TX_PATH, TxObject(sender)).await?;
-    server.at(ROOT, ObjectManager).await?;
     Ok(acquired)
 }
 

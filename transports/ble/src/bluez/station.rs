@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use bluer::{Address, AddressType};
+use hedgerow_driver::{ApproximateDistance, Endpoint};
 use zbus::Connection;
 
+use super::endpoint::DeviceAddress;
 use super::objects::{Objects, State};
 use crate::beacon::Psm;
 
@@ -26,6 +28,12 @@ impl Station {
     /// The path of a device at an endpoint's address.
     pub(super) fn device_path(&self, address: Address) -> String {
         format!("{}/dev_{}", self.adapter, address.to_string().replace(':', "_"))
+    }
+
+    /// About how far away whoever is at an endpoint is, if the scan heard them lately.
+    pub(super) fn distance(&self, endpoint: &Endpoint) -> Option<ApproximateDistance> {
+        let device = DeviceAddress::parse(endpoint)?;
+        self.objects.distance(&self.device_path(device.address))
     }
 }
 

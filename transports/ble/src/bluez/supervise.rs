@@ -70,7 +70,8 @@ struct OnBus {
 
 impl OnBus {
     async fn connect() -> zbus::Result<Self> {
-        let connection = Builder::system().method_timeout(CALL_TIMEOUT).build().await?;
+        let builder = service::rooted(Builder::system().method_timeout(CALL_TIMEOUT));
+        let connection = builder.build().await?;
         let (info, infos) = watch::channel(None);
         let (shown, showns) = watch::channel(None);
         let acceptor = Acceptor::new(service::export(&connection, infos).await?);
@@ -119,8 +120,14 @@ impl Supervisor {
             }
             next = self.use_adapters(bus, last) => next?,
         };
-        self.stations.send_replace(None);
+        self.leave_station();
         Ok(next)
+    }
+
+    /// Nobody dials or scans any more.
+    fn leave_station(&self) {
+        self.stations.send_replace(None);
+        self.links.tell_distances(|_| None);
     }
 
     async fn use_adapters(
@@ -150,7 +157,7 @@ impl Supervisor {
                 continue;
             }
             let ended = self.use_adapter(bus, &now, last).await;
-            self.stations.send_replace(None);
+            self.leave_station();
             match ended {
                 Ended::NodeGone => return Err(NodeGone),
                 Ended::ShuttingDown => return Ok(Next::End),

@@ -1,14 +1,12 @@
 //! A link over GATT to a peripheral that we connected to.
 
 use std::io;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use btleplug::api::{Characteristic, Peripheral as _, WriteType};
 use btleplug::platform::Peripheral;
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::gatt::{Uuids, value_bytes_max};
@@ -24,8 +22,8 @@ pub(super) struct Values {
     peripheral: Peripheral,
     rx: Characteristic,
     /// Taken while somebody waits for the next one.
-    notified: tokio::sync::Mutex<mpsc::Receiver<Vec<u8>>>,
-    drain: Mutex<Option<JoinHandle<()>>>,
+    notified: Mutex<mpsc::Receiver<Vec<u8>>>,
+    drain: JoinHandle<()>,
 }
 
 impl Values {
@@ -53,7 +51,7 @@ impl Values {
                 }
             }
         });
-        let (notified, drain) = (tokio::sync::Mutex::new(notified), Mutex::new(Some(drain)));
+        let notified = Mutex::new(notified);
         Ok(Some(Self { peripheral, rx, notified, drain }))
     }
 
@@ -70,10 +68,7 @@ impl Values {
 
 impl Drop for Values {
     fn drop(&mut self) {
-        let mut drain = self.drain.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(drain) = drain.take() {
-            drain.abort();
-        }
+        self.drain.abort();
     }
 }
 
