@@ -40,6 +40,10 @@ pub(crate) enum Command {
         #[arg(long)]
         build_kernel: bool,
     },
+    /// Take so many bytes in packets from standard input, which is a socket
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Sink { bytes: usize },
     /// Play one scenario inside the virtual machine
     #[command(hide = true)]
     Guest {

@@ -21,6 +21,7 @@ const OUTCOME: &str = "outcome.json";
 pub(crate) struct Plan {
     pub(crate) scenario: String,
     pub(crate) patience: u32,
+    pub(crate) seed: u32,
 }
 
 impl Plan {
@@ -43,7 +44,7 @@ pub(crate) fn play(share: &Path) -> anyhow::Result<()> {
     let scenario = scenario::find(&plan.scenario)
         .with_context(|| format!("no scenario `{}`", plan.scenario))?;
     let started = Instant::now();
-    let played = play_on_stage(share, scenario, plan.patience);
+    let played = play_on_stage(share, scenario, &plan);
     let outcome = Outcome::of(scenario.name, started.elapsed(), played);
     println!("guest: {}: {}", outcome.scenario, outcome.result);
     // Under another name until it is whole: the host may switch the guest off at any time.
@@ -55,10 +56,10 @@ pub(crate) fn play(share: &Path) -> anyhow::Result<()> {
 fn play_on_stage(
     share: &Path,
     scenario: &Scenario,
-    patience: u32,
+    plan: &Plan,
 ) -> anyhow::Result<crate::outcome::Figures> {
     let started = Instant::now();
-    let mut stage = Stage::virtual_one(share, scenario.adapters, patience)
+    let mut stage = Stage::virtual_one(share, scenario.adapters, plan.patience, plan.seed)
         .context("the stage does not come up")?;
     let stage_ms = started.elapsed().as_millis();
     let mut figures = scenario.play_on(&mut stage)?;

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::setup::Part;
 
@@ -160,7 +161,11 @@ impl Machine {
         };
         let console = File::create(console).context("cannot create the log of the console")?;
         command.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console);
-        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.name()))?;
+        let spawned = match &self.kernel {
+            Kernel::Uml { .. } => spawn_on_one_processor(&mut command),
+            Kernel::Qemu { .. } => command.spawn(),
+        };
+        let mut child = spawned.with_context(|| format!("cannot start {}", self.name()))?;
         // A little longer than the guest, which ends by itself and says more.
         let end = Instant::now() + limit + limit / 10;
         loop {
@@ -185,6 +190,29 @@ impl Machine {
         child.wait()?;
         bail!("the virtual machine did not end within {} s", limit.as_secs())
     }
+}
+
+/// User-mode Linux has one processor, and a process of the host for each of the guest's: with every
+/// system call the turn passes from one to the other. Where that wakes another processor of the host
+/// each time, the guest is several times slower.
+fn spawn_on_one_processor(command: &mut Command) -> std::io::Result<Child> {
+    // A process has the processors of the thread that starts it.
+    let spawning = || {
+        let allowed = sched_getaffinity(None)?;
+        let allowed: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
+        // Rigs that run at the same time find different ones, mostly.
+        let chosen = usize::try_from(std::process::id()).unwrap_or_default() % allowed.len().max(1);
+        if let Some(cpu) = allowed.get(chosen) {
+            let mut one = CpuSet::new();
+            one.set(*cpu);
+            sched_setaffinity(None, &one)?;
+        }
+        command.spawn()
+    };
+    std::thread::scope(|scope| {
+        let spawned = scope.spawn(spawning).join();
+        spawned.unwrap_or_else(|_| Err(std::io::Error::other("the start of a process panicked")))
+    })
 }
 
 fn joined(parts: &[&dyn AsRef<std::ffi::OsStr>]) -> OsString {
@@ -298,6 +326,18 @@ mod tests {
         let ended = machine.run(folder.path(), &console, Duration::from_millis(500));
         assert!(ended.unwrap_err().to_string().starts_with("the virtual machine did not end"));
         assert_eq!(std::fs::read_to_string(&console).unwrap(), "booted\n");
+    }
+
+    #[test]
+    fn a_process_is_kept_to_one_processor_and_its_starter_is_not() {
+        let before = sched_getaffinity(None).unwrap();
+        let mut command = Command::new("cat");
+        command.arg("/proc/self/status").stdout(Stdio::piped());
+        let output = spawn_on_one_processor(&mut command).unwrap().wait_with_output().unwrap();
+        let status = String::from_utf8(output.stdout).unwrap();
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        assert!(allowed.unwrap().trim().parse::<usize>().is_ok(), "{allowed:?} are not one");
+        assert!(sched_getaffinity(None).unwrap() == before);
     }
 
     #[test]

@@ -3,9 +3,12 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+#[cfg(target_os = "linux")]
+mod bare;
 mod guest;
 mod machine;
 mod outcome;
+mod random;
 mod real_rig;
 mod report;
 mod rig_file;
@@ -36,6 +39,8 @@ fn main() -> ExitCode {
             Ok(0)
         }
         Some(Command::Setup { build_kernel }) => setup(build_kernel),
+        #[cfg(target_os = "linux")]
+        Some(Command::Sink { bytes }) => bare::sink(bytes).map(|()| 0),
         Some(Command::Guest { share }) => guest::play(&share).map(|()| 0),
         None => run(arguments.run),
     };
@@ -118,13 +123,14 @@ impl Rig {
         let given = arguments.logs.as_deref().map(std::path::absolute).transpose()?;
         let name = format!("hedgerow-rig-{}", std::process::id());
         let logs = given.unwrap_or_else(|| std::env::temp_dir().join(name));
+        let seed = random::seed()?;
         if let (Some(RigKind::Real), Some(config)) = (arguments.rig, &arguments.config) {
-            return Ok(Self::Real(RealRig::open(config, logs)?));
+            return Ok(Self::Real(RealRig::open(config, logs, seed)?));
         }
         let wish = Wish::of_environment()?;
         Ok(match wish.machine(&setup::cache_folder()?) {
             Ok(machine) => {
-                Self::Virtual(VirtualRig::open(machine, arguments.hedgerow.clone(), logs)?)
+                Self::Virtual(VirtualRig::open(machine, arguments.hedgerow.clone(), logs, seed)?)
             }
             Err(reason) => Self::Missing(reason.to_string()),
         })

@@ -15,14 +15,15 @@ use crate::stage::host::Host;
 pub(crate) struct RealRig {
     hosts: Vec<(Host, Vec<String>)>,
     pub(crate) logs: PathBuf,
+    seed: u32,
 }
 
 impl RealRig {
-    pub(crate) fn open(config: &Path, logs: PathBuf) -> anyhow::Result<Self> {
+    pub(crate) fn open(config: &Path, logs: PathBuf, seed: u32) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(config)
             .with_context(|| format!("cannot read {}", config.display()))?;
         let hosts = rig_file::parse(&text).with_context(|| config.display().to_string())?;
-        Ok(Self { hosts, logs })
+        Ok(Self { hosts, logs, seed })
     }
 
     pub(crate) fn play(&self, scenario: &Scenario) -> Outcome {
@@ -34,7 +35,7 @@ impl RealRig {
             let skip = Skip(format!("needs {needed} adapters; the rig's file lists {adapters}"));
             return Outcome::of(scenario.name, Duration::ZERO, Err(skip.into()));
         }
-        let played = Stage::real_one(&self.hosts, &logs)
+        let played = Stage::real_one(&self.hosts, &logs, self.seed)
             .context("the stage does not come up")
             .and_then(|mut stage| scenario.play_on(&mut stage));
         let outcome = Outcome::of(scenario.name, started.elapsed(), played);

@@ -1,6 +1,7 @@
 //! What scenarios act on: hosts, adapters, nodes, and faults. The same for both rigs.
 
 pub(crate) mod bluez;
+mod cutter;
 pub(crate) mod host;
 mod node;
 mod radio;
@@ -14,6 +15,7 @@ use anyhow::{Context, anyhow};
 
 use crate::outcome::Skip;
 use bluez::{Device, Objects};
+pub(crate) use cutter::Cutter;
 use host::{Host, Reach};
 pub(crate) use node::Node;
 use radio::Radio;
@@ -44,6 +46,7 @@ pub(crate) struct Stage {
     network: String,
     logs: PathBuf,
     patience: u32,
+    seed: u32,
 }
 
 impl Stage {
@@ -52,6 +55,7 @@ impl Stage {
         share: &Path,
         adapters: usize,
         patience: u32,
+        seed: u32,
     ) -> anyhow::Result<Self> {
         let logs = share.join("logs");
         std::fs::create_dir_all(&logs).context("cannot make the folder of logs")?;
@@ -69,11 +73,16 @@ impl Stage {
             network: "rig".to_owned(),
             logs,
             patience,
+            seed,
         })
     }
 
     /// Real hosts, each with its adapters.
-    pub(crate) fn real_one(hosts: &[(Host, Vec<String>)], logs: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn real_one(
+        hosts: &[(Host, Vec<String>)],
+        logs: &Path,
+        seed: u32,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(logs).context("cannot make the folder of logs")?;
         let adapters = hosts.iter().enumerate().flat_map(|(host, (_, names))| {
             names.iter().map(move |name| Adapter { host, name: name.clone() })
@@ -88,6 +97,7 @@ impl Stage {
             network: run,
             logs: logs.to_owned(),
             patience: 1,
+            seed,
         })
     }
 
@@ -98,9 +108,24 @@ impl Stage {
         })
     }
 
+    /// Whether nothing on it is anybody's own.
+    pub(crate) fn is_virtual(&self) -> bool {
+        matches!(self.ground, Ground::Virtual(_))
+    }
+
+    /// Whether an adapter is one of the machine that this runs on.
+    pub(crate) fn is_local(&self, adapter: &Adapter) -> bool {
+        self.hosts.get(adapter.host).is_some_and(|host| host.reach == Reach::Local)
+    }
+
     /// A limit for this stage, from one for a machine of iron.
     pub(crate) fn limit(&self, seconds: u64) -> Duration {
         Duration::from_secs(seconds) * self.patience
+    }
+
+    /// What everything that is left to chance follows from.
+    pub(crate) fn seed(&self) -> u32 {
+        self.seed
     }
 
     pub(crate) fn logs(&self) -> &Path {
@@ -129,10 +154,26 @@ impl Stage {
         Node::start(name, place, config)
     }
 
+    /// A new secret of a closed network: its file, on this machine.
+    pub(crate) fn secret(&self, name: &str) -> anyhow::Result<String> {
+        let local = self.hosts.iter().find(|host| host.reach == Reach::Local);
+        let host = local.context("this machine is none of the stage's hosts")?;
+        let file = format!("{}/{name}.secret", self.homes);
+        let make = r#"umask 077 && mkdir -p "$1" && rm -f "$2" && "$3" secret "$2""#;
+        let made = host.shell(make, &[&self.homes, &file, &host.hedgerow])?;
+        made.success("making a secret")?;
+        Ok(file)
+    }
+
     /// What bluetoothd of an adapter's host knows.
     pub(crate) fn objects(&self, adapter: &Adapter) -> anyhow::Result<Objects> {
         let host = &self.hosts[adapter.host];
         bluez::objects(&|words| host.command(words))
+    }
+
+    /// The address that others know an adapter by.
+    pub(crate) fn address(&self, adapter: &Adapter) -> anyhow::Result<String> {
+        self.objects(adapter)?.address(&adapter.name).context("an adapter without an address")
     }
 
     /// The devices that an adapter is connected to.
@@ -160,7 +201,7 @@ impl Stage {
             return Err(Skip(reason.to_owned()).into());
         }
         for (adapter, far) in [(one, other), (other, one)] {
-            let address = self.objects(far)?.address(&far.name).context("no address")?;
+            let address = self.address(far)?;
             let host = &self.hosts[adapter.host];
             bluez::block(&|words| host.root_command(words), &adapter.name, &address)?;
         }
@@ -171,6 +212,13 @@ impl Stage {
     pub(crate) fn disconnect(&self, adapter: &Adapter, device: &Device) -> anyhow::Result<()> {
         let host = &self.hosts[adapter.host];
         bluez::disconnect(&|words| host.root_command(words), device)
+    }
+
+    /// What takes down connections of an adapter at once.
+    pub(crate) fn cutter(&self, adapter: &Adapter) -> anyhow::Result<Cutter> {
+        let host = &self.hosts[adapter.host];
+        let log = self.logs.join(format!("btmgmt-{}.log", adapter.name));
+        Cutter::start(|words| host.root_command(words), &adapter.name, &log, self.limit(20))
     }
 
     /// Fault: an adapter is switched off, or on again.

@@ -28,6 +28,7 @@ pub(crate) struct VirtualRig {
     /// `None` before it is built.
     hedgerow: Option<PathBuf>,
     pub(crate) logs: PathBuf,
+    seed: u32,
 }
 
 impl VirtualRig {
@@ -37,11 +38,12 @@ impl VirtualRig {
         machine: Machine,
         hedgerow: Option<PathBuf>,
         logs: PathBuf,
+        seed: u32,
     ) -> anyhow::Result<Self> {
         if let Some(path) = &hedgerow {
             ensure!(path.is_file(), "--hedgerow is {}, which is no file", path.display());
         }
-        Ok(Self { machine, hedgerow, logs })
+        Ok(Self { machine, hedgerow, logs, seed })
     }
 
     /// Builds what is tested, unless it is given.
@@ -76,7 +78,7 @@ impl VirtualRig {
     fn play_in(&self, share: &Path, scenario: &Scenario) -> anyhow::Result<Outcome> {
         self.furnish(share).with_context(|| format!("cannot furnish {}", share.display()))?;
         let patience = self.machine.patience();
-        Plan { scenario: scenario.name.to_owned(), patience }.leave(share)?;
+        Plan { scenario: scenario.name.to_owned(), patience, seed: self.seed }.leave(share)?;
         let limit = (scenario.limit + BOOT_MAX) * patience;
         let ran = self.machine.run(share, &console(share), limit);
         // What is the same for all would fill the disk that the logs are kept on.

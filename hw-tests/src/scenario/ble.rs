@@ -1,13 +1,19 @@
 //! What users are promised over Bluetooth: each file a promise, this one what they share.
 
 mod chain;
-mod data;
+mod closed;
+mod cuts;
 mod discovery;
 mod fault;
+mod foreign;
 mod glare;
+mod goodput;
 mod graph;
 mod join;
+mod pipe;
+mod realtime;
 mod repeat;
+mod rival;
 mod slots;
 
 use std::time::{Duration, Instant};
@@ -36,26 +42,31 @@ const fn scenario(
     Scenario { name, group: Group::Ble, about, adapters, limit, play }
 }
 
-pub(super) const SCENARIOS: [Scenario; 13] = [
+pub(super) const SCENARIOS: [Scenario; 18] = [
     scenario("ble-discovery", 2, 3, discovery::play, "two nodes find each other and talk"),
     scenario("ble-graph", 3, 4, graph::play, "three nodes see one graph, and who leaves it"),
     scenario("ble-chain", 3, 4, chain::play, "messages over a node in the middle"),
     scenario(
         "ble-goodput",
         2,
-        8,
-        data::goodput,
+        15,
+        goodput::goodput,
         "a pipe each way loses no byte, over GATT and over L2CAP",
     ),
-    scenario("ble-realtime", 2, 8, data::realtime, "pings are answered while a pipe is full"),
+    scenario("ble-realtime", 2, 12, realtime::play, "small messages overtake a full pipe"),
     scenario("ble-restart", 2, 6, repeat::restart, "a crashed node comes back, at once or late"),
     scenario("ble-adapter", 2, 5, fault::adapter, "an adapter is switched off and on"),
     scenario("ble-bluetoothd", 2, 5, fault::bluetoothd, "bluetoothd ends and starts anew"),
-    scenario("ble-mtu23", 2, 6, data::mtu23, "the smallest packets that GATT knows"),
+    scenario("ble-mtu23", 2, 6, goodput::mtu23, "the smallest packets that GATT knows"),
     scenario("ble-glare", 2, 6, glare::play, "two that dial each other at once keep one link"),
     scenario("ble-slots", 8, 8, slots::play, "more neighbours than slots are one mesh"),
     scenario("ble-join", 6, 12, join::play, "a newcomer beside a mesh of five sees all of it"),
+    scenario("ble-closed", 3, 8, closed::play, "a secret keeps out who has another one"),
+    scenario("ble-cuts", 3, 6, cuts::few, "through cuts of a chain each message comes once"),
+    scenario("ble-foreign", 6, 12, foreign::play, "strangers read, write nonsense and hang up"),
+    scenario("ble-1000-foreign", 6, 60, foreign::play_long, "the same, 1,000 times"),
     scenario("ble-200-connects", 2, 60, repeat::many_connects, "200 links, one after the other"),
+    scenario("ble-10000-cuts", 3, 60, cuts::many, "10,000 messages through 20 cuts"),
 ];
 
 /// What keeps a node to values of GATT.

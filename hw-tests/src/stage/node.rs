@@ -32,6 +32,15 @@ pub(crate) struct Node {
     patience: u32,
 }
 
+/// What a process takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// Of memory, in units of 1,024 bytes.
+    pub(crate) memory_kb: u64,
+    /// Open files and sockets.
+    pub(crate) files: u64,
+}
+
 /// Where a node gets its place from.
 pub(super) struct Place {
     pub(super) host: Host,
@@ -197,6 +206,20 @@ impl Node {
 
     fn seconds(&self, limit: Duration) -> String {
         (limit * self.patience).as_secs().to_string()
+    }
+
+    /// What its process takes now.
+    pub(crate) fn size(&self) -> anyhow::Result<Size> {
+        let script = r#"
+            pid=$(cat "$1/pid") && sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" &&
+            ls "/proc/$pid/fd" | wc -l"#;
+        let what = format!("looking at the process of {}", self.name);
+        let said = self.host.shell(script, &[&self.folder])?.success(&what)?;
+        let figures: Vec<u64> = said.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        match figures[..] {
+            [memory_kb, files] => Ok(Size { memory_kb, files }),
+            _ => bail!("{what}: {said:?}"),
+        }
     }
 
     /// Ends it as a crash does.

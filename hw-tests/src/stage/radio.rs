@@ -13,7 +13,10 @@ const SOCKET: &str = "/run/dbus/system_bus_socket";
 const BLUETOOTHD: &str = "/usr/libexec/bluetooth/bluetoothd";
 
 /// How long each of them may take to come up.
-const UP_MAX: Duration = Duration::from_secs(20);
+const UP_MAX: Duration = Duration::from_secs(30);
+/// How often the adapters are made anew. The kernel gives up an adapter whose first answer takes
+/// over 2 s, which one does on a machine that is busy elsewhere.
+const EMULATORS_MAX: u32 = 5;
 
 /// The three of them, running.
 pub(crate) struct Radio {
@@ -38,17 +41,30 @@ impl Radio {
         bus.args(["--system", "--nofork", "--nopidfile"]);
         let bus = started("dbus-daemon", bus, logs)?;
         until("the bus listens", limit, || Ok(Path::new(SOCKET).exists()))?;
-        // Without its `-L`: adapters that know only the old commands cannot advertise and scan at
-        // the same time.
-        let mut emulator = Command::new(share.join("btvirt"));
-        emulator.arg(format!("-l{adapters}"));
-        let emulator = started("btvirt", emulator, logs)?;
-        let last = format!("/sys/class/bluetooth/hci{}", adapters.saturating_sub(1));
-        until("btvirt makes its adapters", limit, || Ok(Path::new(&last).exists()))?;
+        let emulator = start_emulator(share, adapters, limit, logs)?;
         let (share, logs) = (share.to_owned(), logs.to_owned());
         let mut radio = Self { bus, emulator, bluetoothd: None, adapters, patience, share, logs };
-        radio.start_bluetoothd(None)?;
-        Ok(radio)
+        let mut emulators = 1;
+        loop {
+            match radio.start_bluetoothd(None) {
+                Err(_) if emulators < EMULATORS_MAX && !radio.has_adapters() => {}
+                done => return done.map(|()| radio),
+            }
+            emulators += 1;
+            println!("guest: an adapter does not come up; all are made anew");
+            radio.stop_bluetoothd()?;
+            radio.emulator.kill();
+            until("the adapters of before are gone", limit, || Ok(!sysfs(0).exists()))?;
+            radio.emulator = start_emulator(&radio.share, adapters, limit, &radio.logs)?;
+        }
+    }
+
+    /// Whether bluetoothd has all of them, and they are on.
+    fn has_adapters(&self) -> bool {
+        super::bluez::objects(&super::local_command).is_ok_and(|objects| {
+            let is_on = |number| objects.is_powered(&format!("hci{number}")) == Some(true);
+            (0..self.adapters).all(is_on)
+        })
     }
 
     /// Kills bluetoothd and starts it anew, with this as its main.conf if given.
@@ -76,14 +92,9 @@ impl Radio {
             command.env("LD_PRELOAD", self.share.join("small_mtu.so"));
         }
         self.bluetoothd = Some(started("bluetoothd", command, &self.logs)?);
-        let adapters = self.adapters;
         until("bluetoothd has its adapters", UP_MAX * self.patience, || {
             self.check()?;
-            let objects = super::bluez::objects(&super::local_command);
-            Ok(objects.is_ok_and(|objects| {
-                let powered = |n| objects.is_powered(&format!("hci{n}")) == Some(true);
-                (0..adapters).all(powered)
-            }))
+            Ok(self.has_adapters())
         })?;
         Ok(())
     }
@@ -100,6 +111,27 @@ impl Radio {
         }
         Ok(())
     }
+}
+
+/// Without its `-L`: adapters that know only the old commands cannot advertise and scan at the same
+/// time.
+fn start_emulator(
+    share: &Path,
+    adapters: usize,
+    limit: Duration,
+    logs: &Path,
+) -> anyhow::Result<Running> {
+    let mut emulator = Command::new(share.join("btvirt"));
+    emulator.arg(format!("-l{adapters}"));
+    let emulator = started("btvirt", emulator, logs)?;
+    let last = sysfs(adapters.saturating_sub(1));
+    until("btvirt makes its adapters", limit, || Ok(last.exists()))?;
+    Ok(emulator)
+}
+
+/// Where the kernel shows an adapter.
+fn sysfs(adapter: usize) -> PathBuf {
+    PathBuf::from(format!("/sys/class/bluetooth/hci{adapter}"))
 }
 
 fn started(name: &str, mut command: Command, logs: &Path) -> anyhow::Result<Running> {

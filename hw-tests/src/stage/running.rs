@@ -13,8 +13,13 @@ use serde_json::Value;
 
 /// Between looks at something that cannot be waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Between looks that cost a process, which is dear in a virtual machine.
+/// Between looks that may cost a process, which is dear in a virtual machine.
 const ASK_EVERY: Duration = Duration::from_millis(100);
+/// Where the machine is slow they leave most of it to what they wait for: pauses are so many times as
+/// long as a look..
+const ASK_SHARE: u32 = 4;
+/// ..but not longer than this.
+const ASK_RARELY: Duration = Duration::from_secs(1);
 
 /// Which of a program's outputs is read here, a line at a time; the other one goes to its log.
 #[derive(Clone, Copy)]
@@ -71,6 +76,11 @@ impl Running {
     /// What it is told, if it was started with a pipe for that.
     pub(crate) fn input(&mut self) -> Option<&mut ChildStdin> {
         self.child.stdin.as_mut()
+    }
+
+    /// The same, to be kept; dropped, the program's input ends.
+    pub(crate) fn take_input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// The next line if it comes in time, without taking it.
@@ -230,13 +240,15 @@ pub(crate) fn until(
 ) -> anyhow::Result<Duration> {
     let start = Instant::now();
     loop {
+        let looked = Instant::now();
         if look()? {
             return Ok(start.elapsed());
         }
         if start.elapsed() > limit {
             bail!("not within {} s: {what}", limit.as_secs());
         }
-        std::thread::sleep(ASK_EVERY);
+        let pause = (looked.elapsed() * ASK_SHARE).clamp(ASK_EVERY, ASK_RARELY);
+        std::thread::sleep(pause);
     }
 }
 
