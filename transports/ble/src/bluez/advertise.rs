@@ -1,6 +1,9 @@
 //! Advertising: the beacon on the air.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 use zbus::Connection;
 
 use super::bus::{AdvertisingManagerProxy, Options};
@@ -8,6 +11,10 @@ use crate::beacon::Advertised;
 use crate::gatt::SERVICE;
 
 const PATH: &str = "/org/hedgerow/advertisement";
+
+/// Between two changes of what is on the air. BlueZ 5.82 loses count of a change that another one
+/// follows before the kernel has answered, and crashes if the advertisement is taken back then.
+const STANDS_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// Our advertisement, as BlueZ asks for it.
 struct Advertisement {
@@ -89,6 +96,65 @@ impl Shown {
     }
 }
 
+/// When BlueZ may be told that the beacon is another one.
+#[derive(Debug)]
+pub(super) struct Pace {
+    told_at: Instant,
+    is_due: bool,
+}
+
+impl Pace {
+    /// It was put on the air just now.
+    pub(super) fn new() -> Self {
+        Self { told_at: Instant::now(), is_due: false }
+    }
+
+    /// The beacon has changed.
+    pub(super) fn note_change(&mut self) {
+        self.is_due = true;
+    }
+
+    /// BlueZ takes the beacon as it is now: it is told, or the advertisement is put on the air anew.
+    pub(super) fn note_told(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Waits until BlueZ is to be told of a change. Nothing is lost when this is dropped.
+    pub(super) async fn due(&self) {
+        if !self.is_due {
+            std::future::pending::<()>().await;
+        }
+        sleep_until(self.told_at + STANDS_AT_LEAST).await;
+    }
+}
+
 fn path() -> zbus::ObjectPath<'static> {
     zbus::ObjectPath::try_from(PATH).expect("the path is well formed")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_in_a_row_are_told_once_and_not_before_the_last_one_has_stood_for_a_while() {
+        let mut pace = Pace::new();
+        let is_due = async |pace: &Pace, within| timeout(within, pace.due()).await.is_ok();
+        assert!(!is_due(&pace, STANDS_AT_LEAST * 10).await, "nothing has changed");
+        pace.note_change();
+        assert!(is_due(&pace, Duration::ZERO).await, "it has stood for long");
+        pace.note_told();
+        for _ in 0..3 {
+            sleep(STANDS_AT_LEAST / 4).await;
+            pace.note_change();
+            assert!(!is_due(&pace, Duration::ZERO).await);
+        }
+        let since = Instant::now();
+        pace.due().await;
+        assert_eq!(since.elapsed(), STANDS_AT_LEAST / 4);
+        pace.note_told();
+        assert!(!is_due(&pace, STANDS_AT_LEAST * 10).await, "all of them are told");
+    }
 }

@@ -15,7 +15,7 @@ use zbus::connection::Builder;
 
 use super::accept::{Acceptor, Newcomer, Subscriber};
 use super::acl::Acls;
-use super::advertise::Shown;
+use super::advertise::{Pace, Shown};
 use super::bus::{CALL_TIMEOUT, words};
 use super::channel::{Channel, Listener};
 use super::condition;
@@ -296,6 +296,7 @@ impl Supervisor {
         let mut watch = interval(ADVERTISEMENT_AGE_MAX);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         watch.reset();
+        let mut pace = Pace::new();
         loop {
             tokio::select! {
                 // Controllers and kernels stop now and then without a word, as after a connection
@@ -304,6 +305,11 @@ impl Supervisor {
                     debug!("nobody comes: the advertisement is put on the air anew");
                     let _ = advertisement.unregister(&station.adapter).await;
                     advertisement.register(&station.adapter).await?;
+                    pace.note_told();
+                }
+                () = pace.due() => {
+                    advertisement.tell_change().await?;
+                    pace.note_told();
                 }
                 beacon = beacons.changed() => if beacon.is_err() {
                     return std::future::pending().await;
@@ -313,12 +319,13 @@ impl Supervisor {
                     debug!("bluetoothd took the advertisement off the air");
                     sleep(Duration::from_millis(200)).await;
                     advertisement.register(&station.adapter).await?;
+                    pace.note_told();
                 }
             }
             let before = *shown.borrow();
             self.fill(shown, info, station.psm);
             if before != *shown.borrow() {
-                advertisement.tell_change().await?;
+                pace.note_change();
             }
         }
     }
