@@ -37,7 +37,7 @@ pub(crate) struct Machine {
 #[derive(Debug)]
 enum Kernel {
     /// User-mode Linux: the kernel is a program of this machine.
-    Uml { linux: PathBuf },
+    Uml { linux: PathBuf, preloaded: PathBuf },
     /// A Debian kernel, emulated.
     Qemu { folder: PathBuf },
 }
@@ -93,7 +93,7 @@ impl Wish {
 
     /// The machine that this comes to, or why there is none.
     pub(crate) fn machine(&self, cache: &Path) -> anyhow::Result<Machine> {
-        for part in [Part::Root, Part::Btvirt] {
+        for part in Part::ALWAYS {
             if !part.is_ready(cache) {
                 bail!(
                     "the virtual rig is not set up in {}, or by another version",
@@ -102,7 +102,8 @@ impl Wish {
             }
         }
         let built = || Part::Uml.is_ready(cache).then(|| Part::Uml.folder(cache).join("linux"));
-        let uml = self.linux.clone().or_else(built).map(|linux| Kernel::Uml { linux });
+        let preloaded = Part::Registers.folder(cache).join("wide_registers.so");
+        let uml = self.linux.clone().or_else(built).map(|linux| Kernel::Uml { linux, preloaded });
         let qemu =
             Part::Qemu.is_ready(cache).then(|| Kernel::Qemu { folder: Part::Qemu.folder(cache) });
         let kernel = match self.kind {
@@ -125,7 +126,7 @@ impl Wish {
 impl Kernel {
     fn modules(&self) -> Vec<PathBuf> {
         let folder = match self {
-            Self::Uml { linux } => linux.parent().unwrap_or(Path::new("/")),
+            Self::Uml { linux, .. } => linux.parent().unwrap_or(Path::new("/")),
             Self::Qemu { folder } => folder,
         };
         let module = folder.join("mac80211_hwsim.ko");
@@ -156,7 +157,11 @@ impl Machine {
     pub(crate) fn run(&self, share: &Path, console: &Path, limit: Duration) -> anyhow::Result<()> {
         let guest_seconds = limit.as_secs();
         let mut command = match &self.kernel {
-            Kernel::Uml { linux } => uml(linux, &self.root, share, guest_seconds),
+            Kernel::Uml { linux, preloaded } => {
+                let mut command = uml(linux, &self.root, share, guest_seconds);
+                command.env("LD_PRELOAD", preloaded);
+                command
+            }
             Kernel::Qemu { folder } => qemu(folder, &self.root, share, guest_seconds),
         };
         let console = File::create(console).context("cannot create the log of the console")?;
@@ -317,7 +322,7 @@ mod tests {
         std::fs::write(&linux, "#!/bin/sh\necho booted\nexec sleep 600\n").unwrap();
         std::fs::set_permissions(&linux, PermissionsExt::from_mode(0o755)).unwrap();
         let machine = Machine {
-            kernel: Kernel::Uml { linux },
+            kernel: Kernel::Uml { linux, preloaded: PathBuf::new() },
             root: folder.path().to_owned(),
             radio: RADIO.map(PathBuf::from),
             modules: Vec::new(),

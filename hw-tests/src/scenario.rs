@@ -49,9 +49,10 @@ impl Scenario {
     pub(crate) fn play_on(&self, stage: &mut Stage) -> anyhow::Result<Figures> {
         let played = (self.play)(stage);
         match stage.check() {
-            Err(broken) => {
-                Err(played.err().map_or(broken, |error| error.context("(the rig broke)")))
-            }
+            Err(broken) => Err(match played {
+                Ok(_) => broken,
+                Err(error) => error.context(format!("{broken:#}")),
+            }),
             Ok(()) => played,
         }
     }

@@ -21,6 +21,8 @@ pub(crate) enum Part {
     Root,
     /// The emulator of Bluetooth controllers.
     Btvirt,
+    /// What User-mode Linux needs on processors that are newer than it.
+    Registers,
     /// A kernel that was built to run as a program.
     Uml,
     /// QEMU and Debian's kernel.
@@ -28,10 +30,14 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    /// What every kind of virtual machine has.
+    pub(crate) const ALWAYS: [Self; 3] = [Self::Root, Self::Btvirt, Self::Registers];
+
     fn name(self) -> &'static str {
         match self {
             Self::Root => "root",
             Self::Btvirt => "btvirt",
+            Self::Registers => "registers",
             Self::Uml => "uml",
             Self::Qemu => "qemu",
         }
@@ -42,6 +48,7 @@ impl Part {
         let own = match self {
             Self::Root => include_str!("../setup/root.sh"),
             Self::Btvirt => include_str!("../setup/btvirt.sh"),
+            Self::Registers => include_str!("../setup/registers.sh"),
             Self::Uml => include_str!("../setup/kernel_uml.sh"),
             Self::Qemu => include_str!("../setup/kernel_qemu.sh"),
         };
@@ -118,7 +125,7 @@ pub(crate) fn run(cache: &Path, kernel: Option<Part>) -> anyhow::Result<()> {
     // Two at a time would make the same folders.
     lock.lock().context("cannot lock the cache folder")?;
     let started = Instant::now();
-    for part in [Some(Part::Root), Some(Part::Btvirt), kernel].into_iter().flatten() {
+    for part in Part::ALWAYS.into_iter().chain(kernel) {
         if !part.is_ready(cache) {
             part.make(cache)?;
         }
