@@ -77,6 +77,8 @@ pub struct Bus {
     /// Whose session keys, proven or not, an index names.
     indices: BTreeMap<u32, PeerKey>,
     turns: BTreeMap<LinkId, Turns>,
+    /// Peers for whom data waits, by the link of their path.
+    backlog: BTreeSet<(LinkId, PeerKey)>,
     timers: BTreeSet<(Instant, PeerKey)>,
     /// Answers and hints that wait for their link.
     replies: VecDeque<(PeerKey, DataFrame)>,
@@ -96,6 +98,7 @@ impl Bus {
             addresses: BTreeMap::new(),
             indices: BTreeMap::new(),
             turns: BTreeMap::new(),
+            backlog: BTreeSet::new(),
             timers: BTreeSet::new(),
             replies: VecDeque::new(),
             answers_allowed: Shares::new(SESSION_ANSWERS_OWN_PER_S, SESSION_ANSWERS_PER_S),
@@ -137,6 +140,9 @@ impl Bus {
         let old = core::mem::replace(&mut peer.path, path);
         if old.map(|path| path.link) != path.map(|path| path.link) {
             peer.queued = [false; 3];
+            if let (Some(old), true) = (old, core::mem::take(&mut peer.is_behind)) {
+                self.backlog.remove(&(old.link, key));
+            }
             if let Some(turns) = old.and_then(|path| self.turns.get_mut(&path.link)) {
                 turns.iter_mut().for_each(|turn| turn.retain(|queued| *queued != key));
             }
@@ -455,6 +461,15 @@ impl Bus {
             return;
         }
         if let Some(path) = peer.path {
+            let is_behind = peer.session.as_ref().is_some_and(|session| session.has_data());
+            if peer.is_behind != is_behind {
+                peer.is_behind = is_behind;
+                if is_behind {
+                    self.backlog.insert((path.link, key));
+                } else {
+                    self.backlog.remove(&(path.link, key));
+                }
+            }
             for (slot, lane) in Lane::DATA.into_iter().enumerate() {
                 if !peer.queued[slot] && peer.wants(now, lane) {
                     peer.queued[slot] = true;
@@ -470,6 +485,33 @@ impl Bus {
             self.timers.extend(next.map(|at| (at, key)));
             peer.deadline = next;
         }
+    }
+
+    /// The peers for whom data waits that goes by a link.
+    fn behind(&self, link: LinkId) -> impl Iterator<Item = &Peer> {
+        let from = (link, PeerKey::from_checked([0; 32]));
+        let keys = self.backlog.range(from..).take_while(move |(of, _)| *of == link);
+        keys.filter_map(|(_, key)| self.peers.get(key))
+    }
+
+    /// Whether data waits that would go by `link`, and for that link: to a neighbour, or held back by
+    /// nothing else. A session's window holds back what a longer way does not carry; `may_be_narrow`
+    /// says that this link may be why.
+    #[must_use]
+    pub fn waits(&self, link: LinkId, may_be_narrow: bool) -> bool {
+        self.behind(link).any(|peer| {
+            let is_neighbour = peer.path.is_some_and(|path| path.hops <= 1);
+            let session = peer.session.as_ref();
+            is_neighbour || may_be_narrow || session.is_some_and(|session| session.may_send_data())
+        })
+    }
+
+    /// Bytes of data that could go by `link` and were not sent yet, or are to be sent again: what
+    /// the other ends give credit for.
+    #[must_use]
+    pub fn waiting_bytes(&self, link: LinkId) -> u64 {
+        let sessions = self.behind(link).filter_map(|peer| peer.session.as_ref());
+        sessions.map(|session| session.waiting_bytes()).sum()
     }
 
     /// The entry of a peer, made if there is room.

@@ -5,6 +5,7 @@ use alloc::string::String;
 use bytes::Bytes;
 
 use crate::bus::BusConfig;
+use crate::dial::upgrade::UpgradePolicy;
 use crate::limits::UNREACHABLE_GRACE;
 use crate::time::Duration;
 use crate::wire::advert::Abilities;
@@ -28,6 +29,8 @@ pub struct NodeConfig {
     pub epoch_is_kept: bool,
     /// How long an unreachable peer stays in the graph.
     pub unreachable_grace: Duration,
+    /// Faster links to neighbours, over transports that are dialled on demand.
+    pub upgrades: UpgradePolicy,
     /// The Bus.
     pub bus: BusConfig,
 }
@@ -42,6 +45,7 @@ impl Default for NodeConfig {
             metadata: Bytes::new(),
             epoch_is_kept: true,
             unreachable_grace: UNREACHABLE_GRACE,
+            upgrades: UpgradePolicy::default(),
             bus: BusConfig::default(),
         }
     }

@@ -8,6 +8,7 @@ mod candidate;
 mod glare;
 pub mod slots;
 mod transport;
+pub mod upgrade;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -16,11 +17,13 @@ use candidate::{Candidate, Phase};
 pub use glare::{Standing, keeps_first};
 use slots::Reach;
 use transport::Transport;
+use upgrade::Present;
 
 use crate::entropy::{self, Entropy};
 use crate::id::{Address, DialId, LinkId, PeerKey, TransportId};
-use crate::io::{Endpoint, Sighting, TransportProfile};
+use crate::io::{DialFailure, Endpoint, Sighting, TransportProfile};
 use crate::limits::{DIAL_BACKOFF_MAX, DIAL_DEFERENCE_PART};
+use crate::link::LinkEnd;
 use crate::network::Network;
 use crate::time::{Duration, Instant, earliest};
 
@@ -57,8 +60,41 @@ pub enum Failure {
     Later(Duration),
     /// There is no slot for this link, at one end or the other, before so long.
     Full(Duration),
+    /// The link was not needed any more: nothing failed. One that nobody needs is not made for so
+    /// long.
+    Unneeded(Duration),
     /// The endpoint is this very node.
     Myself,
+}
+
+/// An endpoint that does not lead to its peer for now, as hosts show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where it was sighted.
+    pub transport: TransportId,
+    /// What was dialled.
+    pub endpoint: Endpoint,
+    /// Whom its beacon or an earlier link showed.
+    pub address: Option<Address>,
+    /// Why it failed last.
+    pub reason: RefusalReason,
+    /// How often it failed since a link by it lasted.
+    pub failures: u32,
+    /// Before this it is not dialled; afterwards where there is a reason to. `None` while it is
+    /// being dialled.
+    pub next_try: Option<Instant>,
+}
+
+/// Why an endpoint did not lead to its peer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// The dial came to nothing.
+    #[error("{0}")]
+    Dial(DialFailure),
+    /// It made a link, and that ended.
+    #[error("{0}")]
+    Link(LinkEnd),
 }
 
 impl Dialer {
@@ -70,7 +106,7 @@ impl Dialer {
 
     /// Takes a transport in.
     pub fn add_transport(&mut self, transport: TransportId, profile: TransportProfile) {
-        self.transports.insert(transport, Transport::new(profile));
+        self.transports.insert(transport, Transport::new(self.own, profile));
     }
 
     /// Forgets a transport and all that was to be dialled there.
@@ -114,12 +150,14 @@ impl Dialer {
             }),
         };
         let configured = sighting.beacon.is_none();
-        let candidate = Candidate::new(address, configured, entry.sighted, next_at);
+        let on_demand = entry.promise().is_some();
+        let candidate = Candidate::new(address, configured, on_demand, entry.sighted, next_at);
         entry.sighted += 1;
         entry.candidates.insert(sighting.endpoint, candidate);
     }
 
-    /// An endpoint is not there any more. Configured ones stay.
+    /// An endpoint is not there any more. Configured ones stay, and one that failed on demand is
+    /// remembered, so that it gains nothing by being sighted anew.
     pub fn handle_lost(&mut self, transport: TransportId, endpoint: &Endpoint) {
         if let Some(entry) = self.transports.get_mut(&transport)
             && let Some(candidate) = entry.candidates.get_mut(endpoint)
@@ -144,11 +182,13 @@ impl Dialer {
         entropy: &mut dyn Entropy,
         transport: TransportId,
         dial: DialId,
+        reason: &DialFailure,
     ) -> Option<Endpoint> {
         let entry = self.transports.get_mut(&transport)?;
         let (endpoint, candidate) = entry.dialling(dial)?;
         let endpoint = endpoint.clone();
         candidate.on_failure(now, entropy, Failure::Ordinary);
+        candidate.reason = Some(RefusalReason::Dial(reason.clone()));
         let address = candidate.address;
         entry.hasten(now, address);
         Some(endpoint)
@@ -169,13 +209,25 @@ impl Dialer {
         for candidate in entry.candidates.values_mut() {
             if candidate.phase == Phase::Linked(link) {
                 candidate.on_established(now, peer);
-            } else if candidate.is_of(&peer)
-                && let Phase::Dialling(dial) = candidate.phase
-            {
-                orders.push(DialOrder::Cancel(transport, dial));
+            } else if candidate.is_of(&peer) {
+                match candidate.phase {
+                    Phase::Dialling(dial) => orders.push(DialOrder::Cancel(transport, dial)),
+                    Phase::Idle { .. } => candidate.on_way_proven(now),
+                    Phase::Linked(_) | Phase::Never => {}
+                }
             }
         }
         orders
+    }
+
+    /// A link is about to be gone: what hosts are shown of where it led, as long as that lasts.
+    pub fn note_end(&mut self, link: LinkId, end: &LinkEnd) {
+        if let Some(entry) = self.transports.get_mut(&link.transport) {
+            let made_it = |c: &&mut Candidate| c.phase == Phase::Linked(link);
+            if let Some(candidate) = entry.candidates.values_mut().find(made_it) {
+                candidate.reason = Some(RefusalReason::Link(end.clone()));
+            }
+        }
     }
 
     /// A link is gone, to `peer` if it is known; `failure` says why when it is the peer's or the
@@ -199,6 +251,11 @@ impl Dialer {
         for candidate in entry.candidates.values_mut() {
             let idle = matches!(candidate.phase, Phase::Idle { .. });
             let is_of_full = full && idle && peer.is_some_and(|peer| candidate.is_of(&peer));
+            if let Failure::Unneeded(rest) = failure
+                && peer.is_some_and(|peer| candidate.is_of(&peer))
+            {
+                candidate.rests_until = now + rest;
+            }
             if candidate.phase == Phase::Linked(link) || is_of_full {
                 candidate.on_failure(now, entropy, failure);
             }
@@ -230,6 +287,45 @@ impl Dialer {
         }
     }
 
+    /// To these neighbours a faster link would pay, by what is known of the link that each has. They
+    /// are dialled where one is made on demand and promises to be fast enough.
+    pub fn handle_wanted(&mut self, neighbours: &BTreeMap<Address, Present>) {
+        self.transports.values_mut().for_each(|entry| entry.want(neighbours));
+    }
+
+    /// Whether links of a transport are made on demand.
+    #[must_use]
+    pub fn is_on_demand(&self, transport: TransportId) -> bool {
+        self.transports.get(&transport).is_some_and(|entry| entry.promise().is_some())
+    }
+
+    /// Whether there is such a transport.
+    #[must_use]
+    pub fn has_on_demand(&self) -> bool {
+        self.transports.values().any(|entry| entry.promise().is_some())
+    }
+
+    /// The endpoints that failed and have made no link since, but for those whose peer has one there.
+    pub fn refusals(&self) -> impl Iterator<Item = Refusal> + '_ {
+        self.transports.iter().flat_map(|(transport, entry)| {
+            let is_out = |candidate: &Candidate| candidate.reach != Some(Reach::Linked);
+            let out = entry.candidates.iter().filter(move |(_, candidate)| is_out(candidate));
+            out.filter_map(|(endpoint, candidate)| {
+                Some(Refusal {
+                    transport: *transport,
+                    endpoint: endpoint.clone(),
+                    address: candidate.address,
+                    reason: candidate.reason.clone()?,
+                    failures: candidate.failures,
+                    next_try: match candidate.phase {
+                        Phase::Idle { next_at } => Some(next_at),
+                        Phase::Dialling(_) | Phase::Linked(_) | Phase::Never => None,
+                    },
+                })
+            })
+        })
+    }
+
     /// The slots of a transport that are taken, and how many it has. Links whose handshake is not
     /// done take none: strangers could take them all.
     #[must_use]
@@ -254,7 +350,7 @@ impl Dialer {
     ) -> Vec<DialOrder> {
         let mut orders = Vec::new();
         for (transport, entry) in &mut self.transports {
-            entry.candidates.retain(|_, candidate| !candidate.is_over());
+            entry.candidates.retain(|_, candidate| !candidate.is_over(now));
             entry.look(&|address| reach(*transport, address));
             while let Some(endpoint) = entry.next(now, entropy) {
                 let dial = DialId(self.next_dial);

@@ -71,6 +71,24 @@ pub struct TransportProfile {
     /// A dial without result after this is cancelled. Of two peers that see each other, the one
     /// with the higher address lets the other one dial first, for about a fortieth of this.
     pub dial_timeout: Duration,
+    /// When peers in sight are dialled.
+    pub dialled: Dialling,
+}
+
+/// When peers in sight of a transport are dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialling {
+    /// At once, while there are slots: a link costs little, and a spare one shortens ways.
+    InSight,
+    /// Only for a reason, as a link costs seconds, power, and perhaps what the user does with the
+    /// radio: the peer is out of reach otherwise, another link to it over this transport has become
+    /// suspect, or data waits for it that a link as promised here would carry much faster. Such a
+    /// link is given up when it has carried no data for a while and its peer stays reachable, and
+    /// endpoints that fail are left alone for longer than elsewhere.
+    OnDemand {
+        /// What a link carries once it stands. Before the first one nothing else is known of it.
+        promise: LinkEstimate,
+    },
 }
 
 /// Something that happened, for the core to act on.

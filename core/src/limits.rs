@@ -150,6 +150,39 @@ pub const DIAL_SPARE_WAIT: Duration = Duration::from_secs(2);
 /// Sightings that take the place of others in a full table, in a second: each looks through it.
 pub const SIGHTINGS_EVICTED_PER_S: u32 = 64;
 
+/// Data that has waited for less than this may be over before a link dialled on demand stands: an
+/// image or a page, not a transfer.
+pub const UPGRADE_MOMENT: Duration = Duration::from_secs(1);
+/// What waits and takes the present link longer than this pays for a faster one: forming a group of
+/// Wi-Fi Direct takes 2 to 6 s, in which the present link goes on.
+pub const UPGRADE_DRAIN: Duration = Duration::from_secs(5);
+/// What has waited for so long is a transfer, however little of it is in the buffers: buffers that
+/// are filled again and again.
+pub const UPGRADE_WAIT: Duration = Duration::from_secs(5);
+const _: () = assert!(UPGRADE_MOMENT.as_millis() < UPGRADE_WAIT.as_millis());
+/// On battery all of these are so many times longer: a transfer of half a minute is left to the
+/// radio that is on anyway.
+pub const UPGRADE_ON_BATTERY: u32 = 4;
+/// A faster link promises so many times what the present one carries, at least: less is not worth
+/// the seconds that it takes.
+pub const UPGRADE_GAIN: u64 = 4;
+/// A link dialled on demand that carried no data for so long is given up, if its peer stays
+/// reachable. Five groups could be formed in that time, so pauses of people make none anew.
+pub const DEMAND_IDLE: Duration = Duration::from_secs(30);
+/// The same on battery: a second radio that listens takes about as much in 10 s as forming a group.
+pub const DEMAND_IDLE_ON_BATTERY: Duration = Duration::from_secs(10);
+/// Who is told that a link is not needed makes none that nobody needs for so long.
+pub const DEMAND_REST: Duration = Duration::from_secs(60);
+/// The first wait after a failed dial on demand; doubles with each failure, with jitter. A dial
+/// takes the radio for seconds, and perhaps asks a person.
+pub const DEMAND_BACKOFF_MIN: Duration = Duration::from_secs(10);
+/// The longest wait between two dials on demand of an endpoint; and for so long after its last wait
+/// an endpoint that vanished is remembered, as such sightings come and go.
+pub const DEMAND_BACKOFF_MAX: Duration = Duration::from_secs(600);
+/// The mean wait before a peer that is out of reach is dialled on demand: who sees it by a cheaper
+/// medium as well makes that link meanwhile.
+pub const DEMAND_REACH_WAIT: Duration = Duration::from_secs(3);
+
 /// The least time between two links that a node gives up for others on one transport: adverts
 /// spread meanwhile, so that it judges by what the last one changed.
 pub const SLOT_CHURN_INTERVAL: Duration = Duration::from_secs(10);

@@ -7,6 +7,7 @@
 mod adverts;
 mod contest;
 mod control;
+mod demand;
 mod established;
 mod forward;
 mod links;
@@ -34,6 +35,7 @@ use crate::config::NodeConfig;
 use crate::counters::Counters;
 use crate::crypto::cipher::Ciphers;
 use crate::dial::Dialer;
+use crate::dial::upgrade::{Power, UpgradePolicy};
 use crate::entropy::Entropy;
 use crate::event::{Event, Output};
 use crate::id::{LinkId, PeerKey, TransportId};
@@ -86,6 +88,8 @@ pub struct Node {
     expire_at: Instant,
     /// When this node was called before this time. Its host may have slept since.
     awake_at: Instant,
+    upgrades: UpgradePolicy,
+    power: Power,
     /// Each link closes with the next bytes that are pulled from it.
     shut_down: bool,
 }
@@ -150,6 +154,8 @@ impl Node {
             crowded: Seldom::default(),
             expire_at: now + EXPIRE_INTERVAL,
             awake_at: now,
+            upgrades: config.upgrades,
+            power: Power::default(),
             shut_down: false,
         };
         node.settle(now);
@@ -196,8 +202,8 @@ impl Node {
             TransportEvent::Lost(endpoint) => self.dialer.handle_lost(transport, &endpoint),
             TransportEvent::LinkUp(up) => self.on_link_up(now, up),
             TransportEvent::DialFailed { dial, reason } => {
-                let failed =
-                    self.dialer.handle_dial_failed(now, &mut self.entropy, transport, dial);
+                let entropy = &mut self.entropy;
+                let failed = self.dialer.handle_dial_failed(now, entropy, transport, dial, &reason);
                 if let Some(endpoint) = failed {
                     self.outputs.event(Event::DialFailed { transport, endpoint, reason });
                 }
@@ -302,6 +308,7 @@ impl Node {
             self.bus.next_timeout(),
             self.traces.next_timeout(),
             self.dialer.next_timeout(),
+            self.demand_timeout(),
             earliest(self.churns.values().map(slots::Churn::next_timeout)),
             self.stale.next_timeout(&self.table),
             Some(self.expire_at),

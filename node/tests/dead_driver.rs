@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hedgerow::driver::{
-    Condition, ConditionState, Driver, DriverError, DriverFuture, Endpoint, LinkEstimate,
+    Condition, ConditionState, Dialling, Driver, DriverError, DriverFuture, Endpoint, LinkEstimate,
     LinkOrigin, LinkShape, LinkUp, Outgoing, Port, TransportProfile,
 };
 use hedgerow::prelude::*;
@@ -24,6 +24,7 @@ impl Driver for Careless {
             links_max: 1,
             dials_max: 1,
             dial_timeout: Duration::from_secs(1),
+            dialled: Dialling::InSight,
         }
     }
 

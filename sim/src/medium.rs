@@ -1,6 +1,6 @@
 //! What a medium is like: how its links carry, how long sightings and dials take.
 
-use hedgerow_core::io::{ConnectionType, LinkEstimate, LinkShape, TransportProfile};
+use hedgerow_core::io::{ConnectionType, Dialling, LinkEstimate, LinkShape, TransportProfile};
 use hedgerow_core::time::Duration;
 use hedgerow_netem::Shape;
 
@@ -43,6 +43,7 @@ impl Medium {
                 links_max: 64,
                 dials_max: 8,
                 dial_timeout: Duration::from_secs(5),
+                dialled: Dialling::InSight,
             },
             link_shape: LinkShape::Stream { chunk_bytes: 66_000, frame_bytes_max: 65_536 },
             estimate: LinkEstimate { rate_bytes_per_s: 100_000_000, delay: shape.delay },
@@ -66,6 +67,7 @@ impl Medium {
                 links_max: slots,
                 dials_max: 1,
                 dial_timeout: Duration::from_secs(5),
+                dialled: Dialling::InSight,
             },
             link_shape: LinkShape::Stream { chunk_bytes: 1_344, frame_bytes_max: 1_280 },
             estimate: LinkEstimate { rate_bytes_per_s: 20_000, delay: shape.delay },
@@ -76,6 +78,30 @@ impl Medium {
             supervision: Some(Duration::from_secs(5)),
             repeat_after: Duration::from_millis(100),
             window_bytes: 8 * 1024,
+        }
+    }
+
+    /// Like Wi-Fi Direct: 10 MB/s, 3 ms one way, and no more than `slots` links, dialled on demand,
+    /// which takes 2 to 4 s.
+    #[must_use]
+    pub fn group(slots: usize) -> Self {
+        let delay = Duration::from_millis(3);
+        let shape = Shape { delay, rate_bytes_per_s: Some(10_000_000), ..Shape::lan() };
+        let estimate = LinkEstimate { rate_bytes_per_s: 10_000_000, delay };
+        Self {
+            profile: TransportProfile {
+                kind: ConnectionType::P2PWiFi,
+                links_max: slots,
+                dials_max: 1,
+                dial_timeout: Duration::from_secs(30),
+                dialled: Dialling::OnDemand { promise: estimate },
+            },
+            shape,
+            estimate,
+            sighted_within: Duration::from_secs(2),
+            dial: Duration::from_secs(2),
+            supervision: Some(Duration::from_secs(5)),
+            ..Self::lan()
         }
     }
 

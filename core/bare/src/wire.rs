@@ -16,7 +16,7 @@ use hedgerow_core::id::{DialId, Instance, LinkId, PeerKey, TransportId};
 use hedgerow_core::identity::Identity;
 use hedgerow_core::io::{
     ConnectionType, Endpoint, Input, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp,
-    Sighting, TransportCommand, TransportEvent, TransportProfile,
+    Sighting, TransportCommand, TransportEvent, Dialling, TransportProfile,
 };
 use hedgerow_core::local::Local;
 use hedgerow_core::network::{Network, NetworkSecret};
@@ -209,6 +209,7 @@ fn node(now: Instant, number: usize) -> Result<Node, Failure> {
         links_max: 4,
         dials_max: 4,
         dial_timeout: Duration::from_secs(5),
+        dialled: Dialling::InSight,
     };
     node.add_transport(WIRE, profile);
     Ok(node)

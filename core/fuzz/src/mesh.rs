@@ -9,7 +9,7 @@ use hedgerow_core::event::{Event, Output};
 use hedgerow_core::id::{DialId, LinkId, PeerKey, TransportId};
 use hedgerow_core::io::{
     ConnectionType, Endpoint, Input, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp,
-    Sighting, TransportCommand, TransportEvent, TransportProfile,
+    Sighting, TransportCommand, TransportEvent, Dialling, TransportProfile,
 };
 use hedgerow_core::node::Node;
 use hedgerow_core::time::{Duration, Instant};
@@ -83,6 +83,7 @@ fn node(now: Instant, number: usize, run: u64) -> Node {
         links_max: 4,
         dials_max: 4,
         dial_timeout: Duration::from_secs(5),
+        dialled: Dialling::InSight,
     };
     node.add_transport(WIRE, profile);
     node

@@ -12,7 +12,7 @@ use hedgerow_core::event::{Event, Output};
 use hedgerow_core::id::{DialId, LinkId, TransportId};
 use hedgerow_core::io::{
     ConnectionType, DialFailure, Endpoint, Input, Lane, LinkEstimate, LinkLoss, LinkOrigin,
-    LinkShape, LinkUp, TransportCommand, TransportEvent, TransportProfile,
+    LinkShape, LinkUp, TransportCommand, TransportEvent, Dialling, TransportProfile,
 };
 use hedgerow_core::limits::{EVENTS_MAX, HANDSHAKES_PENDING_MAX};
 use hedgerow_core::link::{Link, LinkEvent, LinkState, Source};
@@ -90,6 +90,7 @@ pub fn profile() -> TransportProfile {
         links_max: LINKS_MAX,
         dials_max: 4,
         dial_timeout: Duration::from_secs(5),
+        dialled: Dialling::InSight,
     }
 }
 

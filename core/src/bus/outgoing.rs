@@ -98,6 +98,12 @@ impl Outgoing {
         self.end - self.base
     }
 
+    /// Bytes that may be sent and were not, or are to be sent again.
+    pub(super) fn waiting(&self) -> u64 {
+        let lost: u64 = self.lost.iter().map(|range| range.end - range.start).sum();
+        lost + self.end.min(self.limit).saturating_sub(self.next)
+    }
+
     pub(super) fn written(&self) -> u64 {
         self.delivered + self.pending.len() as u64
     }

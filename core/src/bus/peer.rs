@@ -50,6 +50,8 @@ pub(super) struct Peer {
     /// When a handshake may be tried for a standing session.
     pub(super) renew_after: Instant,
     pub(super) queued: [bool; 3],
+    /// Whether data waits for it, and it is in the backlog of its path's link.
+    pub(super) is_behind: bool,
     pub(super) deadline: Option<Instant>,
 }
 
@@ -70,6 +72,7 @@ impl Peer {
             is_spent: false,
             renew_after: Instant::EPOCH,
             queued: [false; 3],
+            is_behind: false,
             deadline: None,
         }
     }

@@ -1,10 +1,13 @@
 //! One endpoint that may lead to a peer.
 
 use super::slots::Reach;
-use super::{Failure, jitter};
+use super::{Failure, RefusalReason, jitter};
 use crate::entropy::Entropy;
 use crate::id::{Address, DialId, LinkId, PeerKey};
-use crate::limits::{DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, DIAL_FULL_BACKOFF_MAX};
+use crate::limits::{
+    DEMAND_BACKOFF_MAX, DEMAND_BACKOFF_MIN, DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN,
+    DIAL_FULL_BACKOFF_MAX,
+};
 use crate::time::{Duration, Instant};
 
 /// A link that lasted so long was a success: the next back-off starts from the shortest wait.
@@ -17,11 +20,17 @@ pub(super) struct Candidate {
     pub(super) address: Option<Address>,
     pub(super) peer: Option<PeerKey>,
     pub(super) configured: bool,
+    /// Its transport is dialled on demand: what failed is remembered for long.
+    on_demand: bool,
     /// Its place among the sightings: a driver tells the most promising endpoint of a peer first.
     pub(super) order: u64,
     pub(super) failures: u32,
     /// When the back-off after its last failure is over.
     pub(super) backed_off: Option<Instant>,
+    /// Why it failed last, until a link that it made has shown who is there.
+    pub(super) reason: Option<RefusalReason>,
+    /// Until then nobody needs a link to its peer, as the peer said or was told.
+    pub(super) rests_until: Instant,
     pub(super) phase: Phase,
     /// How its peer is reached; `None` until somebody looks.
     pub(super) reach: Option<Reach>,
@@ -36,8 +45,9 @@ pub(super) struct Candidate {
     pub(super) deadline: Instant,
     /// When its link's handshake was done.
     up_since: Option<Instant>,
-    /// It vanished while it was in use: it goes when it is idle.
-    lost: bool,
+    /// It vanished while it was in use, or while it is to be remembered: it is not dialled, and goes
+    /// when neither is so any more.
+    pub(super) lost: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +65,7 @@ impl Candidate {
     pub(super) fn new(
         address: Option<Address>,
         configured: bool,
+        on_demand: bool,
         order: u64,
         next_at: Instant,
     ) -> Self {
@@ -62,9 +73,12 @@ impl Candidate {
             address,
             peer: None,
             configured,
+            on_demand,
             order,
             failures: 0,
             backed_off: None,
+            reason: None,
+            rests_until: Instant::EPOCH,
             phase: Phase::Idle { next_at },
             reach: None,
             full_at: None,
@@ -100,7 +114,17 @@ impl Candidate {
         self.address = Some(peer.address());
         self.up_since = Some(now);
         self.full_at = None;
+        self.reason = None;
         self.reach = Some(Reach::Linked);
+    }
+
+    /// A link to its peer that another endpoint or the other end made is up: on demand the way
+    /// works again, whatever failed before.
+    pub(super) fn on_way_proven(&mut self, now: Instant) {
+        if self.on_demand {
+            (self.failures, self.backed_off, self.reason) = (0, None, None);
+            self.phase = Phase::Idle { next_at: now };
+        }
     }
 
     /// Its link is suspect, or trusted again.
@@ -117,7 +141,8 @@ impl Candidate {
         }
     }
 
-    /// Seen again, perhaps as somebody else: then it starts afresh.
+    /// Seen again, perhaps as somebody else: then it starts afresh. On demand what failed was the
+    /// way there, and whoever shows beacons cannot have it tried more often.
     pub(super) fn on_sighting(&mut self, now: Instant, address: Option<Address>, configured: bool) {
         self.lost = false;
         self.configured |= configured;
@@ -125,6 +150,9 @@ impl Candidate {
             self.address = address;
             self.peer = None;
             (self.reach, self.full_at) = (None, None);
+            if self.on_demand {
+                return;
+            }
             (self.failures, self.backed_off) = (0, None);
             if let Phase::Idle { next_at } = &mut self.phase {
                 *next_at = (*next_at).min(now);
@@ -135,25 +163,37 @@ impl Candidate {
     /// False when nothing keeps it.
     pub(super) fn on_lost(&mut self) -> bool {
         self.lost = !self.configured;
-        self.configured || !matches!(self.phase, Phase::Idle { .. })
+        let is_remembered = self.on_demand && self.failures > 0;
+        self.configured || is_remembered || !matches!(self.phase, Phase::Idle { .. })
     }
 
     pub(super) fn on_failure(&mut self, now: Instant, entropy: &mut dyn Entropy, failure: Failure) {
         if self.up_since.take().is_some_and(|since| now.since(since) >= STEADY) {
             self.failures = 0;
         }
-        self.failures = self.failures.saturating_add(1);
         self.cancelled = false;
         self.reach = None;
+        self.failures = self.failures.saturating_add(1);
+        let (least, most) = if self.on_demand {
+            (DEMAND_BACKOFF_MIN, DEMAND_BACKOFF_MAX)
+        } else {
+            (DIAL_BACKOFF_MIN, DIAL_BACKOFF_MAX)
+        };
         let wait = match failure {
-            Failure::Ordinary => jitter(entropy, backoff(self.failures)).min(DIAL_BACKOFF_MAX),
-            Failure::Hopeless => jitter(entropy, DIAL_BACKOFF_MAX * 6),
-            Failure::Later(wait) => wait + jitter(entropy, DIAL_BACKOFF_MIN),
+            Failure::Ordinary => jitter(entropy, backoff(self.failures, least, most)).min(most),
+            Failure::Hopeless => jitter(entropy, most.max(DIAL_BACKOFF_MAX * 6)),
+            Failure::Later(wait) => wait + jitter(entropy, least),
             // All who are turned away hear the same.
             Failure::Full(wait) => {
                 self.full_at = Some(0);
-                let wait = lengthen(wait.max(DIAL_BACKOFF_MIN), self.failures);
+                let wait = lengthen(wait.max(least), self.failures);
                 wait + jitter(entropy, wait / 4)
+            }
+            // It did what it was made for. What it may be dialled for next need not wait.
+            Failure::Unneeded(_) => {
+                (self.failures, self.backed_off, self.reason) = (0, None, None);
+                self.phase = Phase::Idle { next_at: now };
+                return;
             }
             Failure::Myself => {
                 self.phase = Phase::Never;
@@ -164,16 +204,18 @@ impl Candidate {
         self.phase = Phase::Idle { next_at: now + wait };
     }
 
-    /// Whether it vanished and nothing uses it any more.
-    pub(super) fn is_over(&self) -> bool {
-        self.lost && matches!(self.phase, Phase::Idle { .. })
+    /// Whether it vanished, nothing uses it any more, and nothing is to be remembered of it.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        let until = self.backed_off.filter(|_| self.on_demand).map(|at| at + DEMAND_BACKOFF_MAX);
+        let is_forgotten = until.is_none_or(|until| until <= now);
+        self.lost && is_forgotten && matches!(self.phase, Phase::Idle { .. })
     }
 }
 
 /// Doubles from the shortest wait to the longest.
-fn backoff(failures: u32) -> Duration {
+fn backoff(failures: u32, least: Duration, most: Duration) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
-    (DIAL_BACKOFF_MIN * (1 << doublings)).min(DIAL_BACKOFF_MAX)
+    (least * (1 << doublings)).min(most)
 }
 
 /// What a full peer asks for, doubled for each time that it was full before.

@@ -1,3 +1,4 @@
+mod demand;
 mod slots;
 
 use alloc::collections::BTreeSet;
@@ -6,13 +7,14 @@ use alloc::vec;
 use super::*;
 use crate::entropy::tests::Seeded;
 use crate::identity::Identity;
-use crate::io::{Beacon, ConnectionType};
+use crate::io::{Beacon, ConnectionType, DialFailure, Dialling};
 use crate::limits::{
     DIAL_CROWD, DIAL_CROWD_SPREAD, DIAL_FULL_BACKOFF_MAX, DIAL_LAST_SLOT_WAIT, DIAL_SPARE_WAIT,
     DIALS_PER_S, SIGHTINGS_EVICTED_PER_S, SIGHTINGS_MAX,
 };
 
 const LAN: TransportId = TransportId(0);
+const REFUSED: DialFailure = DialFailure::Refused;
 const MS: fn(u64) -> Instant = Instant::from_millis;
 
 struct Bench {
@@ -33,6 +35,7 @@ impl Bench {
             links_max: 4,
             dials_max: 2,
             dial_timeout: Duration::from_secs(5),
+            dialled: Dialling::InSight,
         };
         dialer.add_transport(LAN, profile);
         Self {
@@ -69,6 +72,7 @@ impl Bench {
             links_max: 4_096,
             dials_max: 4_096,
             dial_timeout: Duration::from_secs(5),
+            dialled: Dialling::InSight,
         };
         self.dialer.add_transport(LAN, profile);
     }
@@ -123,7 +127,8 @@ fn endpoints_of_one_peer_are_staggered_and_of_two_peers_are_not() {
     bench.sight(0, "a2", Some([2; 8]));
     bench.sight(0, "b", Some([3; 8]));
     assert_eq!(bench.poll(0), [dial(0, "a1"), dial(1, "b")]);
-    let failed = bench.dialer.handle_dial_failed(MS(10), &mut bench.entropy, LAN, DialId(1));
+    let failed =
+        bench.dialer.handle_dial_failed(MS(10), &mut bench.entropy, LAN, DialId(1), &REFUSED);
     assert_eq!(failed, Some(Endpoint::new("b")));
     bench.dialer.handle_lost(LAN, &Endpoint::new("b"));
     assert_eq!(bench.poll(249), []);
@@ -162,7 +167,7 @@ fn a_failure_lets_the_next_endpoint_begin_at_once() {
         bench.sight(0, endpoint, Some([2; 8]));
     }
     assert_eq!(bench.poll(0), [dial(0, "c")]);
-    bench.dialer.handle_dial_failed(MS(10), &mut bench.entropy, LAN, DialId(0));
+    bench.dialer.handle_dial_failed(MS(10), &mut bench.entropy, LAN, DialId(0), &REFUSED);
     assert_eq!(bench.poll(10), [dial(1, "a")], "the next one, and that one alone");
     assert_eq!(bench.poll(259), []);
     assert_eq!(bench.poll(600), [dial(2, "b")], "before the one that failed");
@@ -177,7 +182,7 @@ fn back_off_doubles_with_jitter_up_to_its_cap() {
     for n in 0..12 {
         let orders = bench.poll(now.as_micros() / 1_000 + 1);
         assert_eq!(orders, [dial(n, "b")]);
-        bench.dialer.handle_dial_failed(now, &mut bench.entropy, LAN, DialId(n));
+        bench.dialer.handle_dial_failed(now, &mut bench.entropy, LAN, DialId(n), &REFUSED);
         let next = bench.next_timeout().unwrap();
         waits.push(next.since(now));
         now = next;
@@ -237,7 +242,7 @@ fn dials_and_links_stay_within_capacity() {
         bench.dialer.handle_link_up(LAN, link(n), None);
     }
     for n in 0..2 {
-        bench.dialer.handle_dial_failed(MS(0), &mut bench.entropy, LAN, DialId(n));
+        bench.dialer.handle_dial_failed(MS(0), &mut bench.entropy, LAN, DialId(n), &REFUSED);
     }
     let slots = |bench: &Bench| bench.dialer.slots(LAN);
     let mut dialled = bench.poll(20_000);
@@ -321,7 +326,7 @@ fn endpoints_that_strangers_make_up_do_not_keep_the_true_one_from_its_turn() {
     let mut bench = Bench::new([1; 8]);
     bench.sight(0, "true", Some([9; 8]));
     assert_eq!(bench.poll(0), [dial(0, "true")]);
-    bench.dialer.handle_dial_failed(MS(0), &mut bench.entropy, LAN, DialId(0));
+    bench.dialer.handle_dial_failed(MS(0), &mut bench.entropy, LAN, DialId(0), &REFUSED);
     let mut again = None;
     let mut next = 1;
     for ms in (0..20_000).step_by(50) {
@@ -331,7 +336,7 @@ fn endpoints_that_strangers_make_up_do_not_keep_the_true_one_from_its_turn() {
             assert_eq!(dial, DialId(next));
             next += 1;
             again = again.or((endpoint.as_str() == "true").then_some(ms));
-            bench.dialer.handle_dial_failed(MS(ms), &mut bench.entropy, LAN, dial);
+            bench.dialer.handle_dial_failed(MS(ms), &mut bench.entropy, LAN, dial, &REFUSED);
         }
     }
     assert!(again.is_some_and(|ms| ms < 1_000), "{again:?}");
@@ -378,7 +383,7 @@ fn an_endpoint_that_led_to_a_peer_keeps_its_place_though_it_failed_since() {
     bench.sight(600, "false", Some([9; 8]));
     assert_eq!(bench.poll(1_500).len(), 2);
     for n in 1..3 {
-        bench.dialer.handle_dial_failed(MS(1_500), &mut bench.entropy, LAN, DialId(n));
+        bench.dialer.handle_dial_failed(MS(1_500), &mut bench.entropy, LAN, DialId(n), &REFUSED);
     }
     for n in 2..SIGHTINGS_MAX {
         bench.sight(1_600, &alloc::format!("p{n}"), Some([8; 8]));
@@ -427,6 +432,7 @@ fn the_higher_address_defers_for_as_long_as_a_radio_needs_to_connect() {
             links_max: 5,
             dials_max: 1,
             dial_timeout: Duration::from_secs(seconds),
+            dialled: Dialling::InSight,
         };
         bench.dialer.add_transport(LAN, radio);
         bench.sight(0, "b", Some([2; 8]));

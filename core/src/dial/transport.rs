@@ -6,19 +6,21 @@ use core::cmp::Reverse;
 
 use super::candidate::{Candidate, Phase};
 use super::slots::{self, Reach};
+use super::upgrade::{self, Present};
 use super::{STAGGER, jitter};
 use crate::allowance::Allowance;
 use crate::entropy::{self, Entropy};
 use crate::id::{Address, DialId, LinkId};
-use crate::io::{Endpoint, TransportProfile};
+use crate::io::{Dialling, Endpoint, LinkEstimate, TransportProfile};
 use crate::limits::{
-    DIAL_CROWD, DIAL_CROWD_SPREAD, DIAL_LAST_SLOT_WAIT, DIAL_SPARE_WAIT, DIALS_PER_S,
-    SIGHTINGS_EVICTED_PER_S, SIGHTINGS_MAX,
+    DEMAND_REACH_WAIT, DIAL_CROWD, DIAL_CROWD_SPREAD, DIAL_DEFERENCE_PART, DIAL_LAST_SLOT_WAIT,
+    DIAL_SPARE_WAIT, DIALS_PER_S, SIGHTINGS_EVICTED_PER_S, SIGHTINGS_MAX,
 };
 use crate::time::{Duration, Instant, earliest};
 
 #[derive(Debug)]
 pub(super) struct Transport {
+    own: Address,
     pub(super) profile: TransportProfile,
     pub(super) candidates: BTreeMap<Endpoint, Candidate>,
     /// Links whose handshake is done.
@@ -31,9 +33,38 @@ pub(super) struct Transport {
     rate: Allowance,
     /// Sightings that may take another one's place.
     evictions: Allowance,
-    /// Before the last slot is dialled for, and before a link that is not needed is.
-    last_slot: Pause,
+    /// On demand: the neighbours to whom a link pays.
+    wanted: BTreeSet<Address>,
+    pauses: Pauses,
+}
+
+/// Before a peer out of reach is dialled, where that takes the last slot or is dear; before a
+/// faster link is, which its peer may be dialling; and before a link that is not needed.
+#[derive(Debug, Default)]
+struct Pauses {
+    reach: Pause,
+    upgrade: Pause,
     spare: Pause,
+}
+
+impl Pauses {
+    fn of(&mut self, purpose: Purpose) -> &mut Pause {
+        match purpose {
+            // A replacement never waits.
+            Purpose::Replacement | Purpose::Reach => &mut self.reach,
+            Purpose::Upgrade => &mut self.upgrade,
+            Purpose::Spare => &mut self.spare,
+        }
+    }
+
+    fn until(&self, purpose: Purpose) -> Option<Instant> {
+        match purpose {
+            Purpose::Replacement => None,
+            Purpose::Reach => self.reach.until,
+            Purpose::Upgrade => self.upgrade.until,
+            Purpose::Spare => self.spare.until,
+        }
+    }
 }
 
 /// Lets something that has become possible wait, so that not all nodes do it at once.
@@ -61,13 +92,16 @@ enum Purpose {
     Replacement,
     /// A peer that is out of reach otherwise.
     Reach,
+    /// A faster link, on demand, to a neighbour for whom data waits.
+    Upgrade,
     /// Another way to a peer that is reachable.
     Spare,
 }
 
 impl Transport {
-    pub(super) fn new(profile: TransportProfile) -> Self {
+    pub(super) fn new(own: Address, profile: TransportProfile) -> Self {
         Self {
+            own,
             profile,
             candidates: BTreeMap::new(),
             links: BTreeSet::new(),
@@ -75,9 +109,24 @@ impl Transport {
             refused: 0,
             rate: Allowance::new(DIALS_PER_S),
             evictions: Allowance::new(SIGHTINGS_EVICTED_PER_S),
-            last_slot: Pause::default(),
-            spare: Pause::default(),
+            wanted: BTreeSet::new(),
+            pauses: Pauses::default(),
         }
+    }
+
+    /// What a link promises where one is made on demand.
+    pub(super) fn promise(&self) -> Option<LinkEstimate> {
+        match self.profile.dialled {
+            Dialling::InSight => None,
+            Dialling::OnDemand { promise } => Some(promise),
+        }
+    }
+
+    /// For these neighbours more waits than the link that they have is worth.
+    pub(super) fn want(&mut self, neighbours: &BTreeMap<Address, Present>) {
+        let Some(promise) = self.promise() else { return };
+        let gains = neighbours.iter().filter(|(_, present)| upgrade::gains(&promise, present));
+        self.wanted = gains.map(|(address, _)| *address).collect();
     }
 
     pub(super) fn dialling(&mut self, dial: DialId) -> Option<(&Endpoint, &mut Candidate)> {
@@ -157,6 +206,9 @@ impl Transport {
 
     /// What a candidate would be dialled for with the slots as they are.
     fn purpose(&self, candidate: &Candidate, dials: usize) -> Option<Purpose> {
+        if candidate.lost {
+            return None;
+        }
         let (links, max) = (self.links.len(), self.profile.links_max);
         let used = links + dials;
         let regular = slots::regular(max);
@@ -174,16 +226,38 @@ impl Transport {
                 let fits = used < regular
                     && degree < regular
                     && candidate.full_at.is_none_or(|full| degree < full);
-                fits.then_some(Purpose::Spare)
+                let pays = || candidate.address.is_some_and(|of| self.wanted.contains(&of));
+                match self.profile.dialled {
+                    Dialling::InSight => fits.then_some(Purpose::Spare),
+                    Dialling::OnDemand { .. } => (fits && pays()).then_some(Purpose::Upgrade),
+                }
             }
         }
     }
 
+    /// When an idle candidate may be dialled for a purpose.
+    fn due(candidate: &Candidate, purpose: Purpose) -> Option<Instant> {
+        let Phase::Idle { next_at } = candidate.phase else { return None };
+        let rests = purpose == Purpose::Spare;
+        Some(if rests { next_at.max(candidate.rests_until) } else { next_at })
+    }
+
     /// How long the next dial for a purpose waits once it is possible.
-    fn wait(&self, purpose: Purpose, dials: usize, entropy: &mut dyn Entropy) -> Duration {
+    fn wait(
+        &self,
+        purpose: Purpose,
+        whom: Option<Address>,
+        dials: usize,
+        entropy: &mut dyn Entropy,
+    ) -> Duration {
         let used = self.links.len() + dials;
         let regular = slots::regular(self.profile.links_max);
         match purpose {
+            Purpose::Reach if self.promise().is_some() => jitter(entropy, DEMAND_REACH_WAIT),
+            // Data may wait at both ends.
+            Purpose::Upgrade if whom < Some(self.own) => {
+                jitter(entropy, self.profile.dial_timeout / DIAL_DEFERENCE_PART)
+            }
             Purpose::Reach if used >= regular && !self.links.is_empty() => {
                 jitter(entropy, DIAL_LAST_SLOT_WAIT)
             }
@@ -202,28 +276,28 @@ impl Transport {
     pub(super) fn next(&mut self, now: Instant, entropy: &mut dyn Entropy) -> Option<Endpoint> {
         let dials = self.dials();
         let due = self.candidates.iter().filter_map(|(endpoint, candidate)| {
-            let Phase::Idle { next_at } = candidate.phase else { return None };
-            let purpose = self.purpose(candidate, dials).filter(|_| next_at <= now)?;
+            let purpose = self.purpose(candidate, dials)?;
+            let due = Self::due(candidate, purpose).filter(|due| *due <= now)?;
             let far = match candidate.reach {
                 Some(Reach::Reachable { cost, degree }) => (Reverse(cost), degree),
                 _ => (Reverse(0), 0),
             };
-            let waited = if purpose == Purpose::Spare { now } else { next_at };
+            let is_reachable = matches!(purpose, Purpose::Upgrade | Purpose::Spare);
+            let waited = if is_reachable { now } else { due };
             let order = (purpose, far, waited, candidate.failures, candidate.order);
-            Some((order, endpoint))
+            Some((order, candidate.address, endpoint))
         });
-        let first = due.min_by_key(|(order, _)| *order).map(|((purpose, ..), e)| (purpose, e));
-        let Some((purpose, endpoint)) = first else {
-            (self.last_slot.until, self.spare.until) = (None, None);
+        let first = due.min_by_key(|(order, ..)| *order);
+        let Some(((purpose, ..), whom, endpoint)) = first else {
+            self.pauses = Pauses::default();
             return None;
         };
         let endpoint = endpoint.clone();
         if dials >= self.profile.dials_max {
             return None;
         }
-        let wait = self.wait(purpose, dials, entropy);
-        let pause = if purpose == Purpose::Spare { &mut self.spare } else { &mut self.last_slot };
-        let over = wait.is_zero() || pause.is_over(now, || wait);
+        let wait = self.wait(purpose, whom, dials, entropy);
+        let over = wait.is_zero() || self.pauses.of(purpose).is_over(now, || wait);
         (over && self.rate.take(now)).then_some(endpoint)
     }
 
@@ -233,13 +307,11 @@ impl Transport {
         let may_dial = dials < self.profile.dials_max;
         let opens_at = self.rate.opens_at();
         earliest(self.candidates.values().map(|candidate| match candidate.phase {
-            Phase::Idle { next_at } if may_dial => {
-                let pause = match self.purpose(candidate, dials)? {
-                    Purpose::Replacement => None,
-                    Purpose::Reach => self.last_slot.until,
-                    Purpose::Spare => self.spare.until,
-                };
-                Some([opens_at, pause].into_iter().flatten().fold(next_at, Instant::max))
+            Phase::Idle { .. } if may_dial => {
+                let purpose = self.purpose(candidate, dials)?;
+                let due = Self::due(candidate, purpose)?;
+                let pause = self.pauses.until(purpose);
+                Some([opens_at, pause].into_iter().flatten().fold(due, Instant::max))
             }
             Phase::Dialling(_) => Some(candidate.deadline),
             Phase::Idle { .. } | Phase::Linked(_) | Phase::Never => None,
@@ -270,7 +342,10 @@ impl Transport {
     pub(super) fn hears_unreachable(&self, now: Instant) -> bool {
         self.candidates.values().any(|candidate| {
             let waits = matches!(candidate.phase, Phase::Idle { next_at } if next_at <= now);
-            waits && candidate.address.is_some() && candidate.reach == Some(Reach::Unreachable)
+            waits
+                && !candidate.lost
+                && candidate.address.is_some()
+                && candidate.reach == Some(Reach::Unreachable)
         })
     }
 

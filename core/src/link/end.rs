@@ -71,6 +71,7 @@ fn reason(code: CloseCode) -> &'static str {
         CloseCode::Replaced => "the peer has restarted",
         CloseCode::Stalled => "fragments did not get through",
         CloseCode::MadeRoom => "its slot is kept for peers that cannot be reached otherwise",
+        CloseCode::NotNeeded => "not needed now",
         CloseCode::Other => "no reason this version knows",
     }
 }

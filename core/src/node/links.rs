@@ -4,13 +4,16 @@ use alloc::collections::BTreeMap;
 use core::cmp::Reverse;
 
 use super::Node;
+use super::demand::Usage;
 use super::neighbour::LinkEntry;
 use crate::crypto::noise::Role;
 use crate::dial::{DialOrder, Failure};
 use crate::event::Event;
 use crate::id::{LinkId, PeerKey};
 use crate::io::{Endpoint, LinkLoss, LinkOrigin, LinkUp, TransportCommand};
-use crate::limits::{DIAL_FULL_BACKOFF_MAX, HANDSHAKES_PENDING_MAX, PEERS_MAX, SLOT_LOST_RETRY};
+use crate::limits::{
+    DEMAND_REST, DIAL_FULL_BACKOFF_MAX, HANDSHAKES_PENDING_MAX, PEERS_MAX, SLOT_LOST_RETRY,
+};
 use crate::link::{HandshakeFailure, Link, LinkCost, LinkEnd, LinkEvent};
 use crate::time::{Duration, Instant};
 use crate::wire::control::CloseCode;
@@ -34,6 +37,7 @@ impl Node {
             kind,
             endpoint: up.endpoint,
             cost: LinkCost::new(up.estimate),
+            usage: Usage::new(now),
             distance: None,
             dialled: role == Role::Initiator,
             since: now,
@@ -86,7 +90,11 @@ impl Node {
                 LinkEvent::Control(message) => self.on_control(now, link, message),
                 LinkEvent::Skipped(_) => self.counters.control_skipped += 1,
                 LinkEvent::Data(frame) => {
-                    let from = self.links.get(&link).and_then(|entry| entry.peer);
+                    let entry = self.links.get_mut(&link);
+                    let from = entry.and_then(|entry| {
+                        entry.usage.data_at = now;
+                        entry.peer
+                    });
                     if let Some(from) = from {
                         // What came with the last message of the link's handshake is answered
                         // over this very link: the routes must know it.
@@ -197,6 +205,10 @@ impl Node {
             LinkEnd::Here(CloseCode::AtCapacity | CloseCode::MadeRoom) => {
                 Failure::Later(SLOT_LOST_RETRY)
             }
+            LinkEnd::Here(CloseCode::NotNeeded) => Failure::Unneeded(DEMAND_REST),
+            LinkEnd::ByPeer { code: CloseCode::NotNeeded, retry_after } => {
+                Failure::Unneeded((*retry_after).min(DEMAND_REST))
+            }
             LinkEnd::Here(CloseCode::Myself) | LinkEnd::ByPeer { code: CloseCode::Myself, .. } => {
                 Failure::Myself
             }
@@ -214,6 +226,7 @@ impl Node {
             _ => {}
         }
         let (transport, whose) = (link.transport, (link, peer));
+        self.dialer.note_end(link, &end);
         self.dialer.handle_link_down(now, &mut self.entropy, transport, whose, failure);
         if let Some(peer) = peer {
             if self.last_close.len() >= PEERS_MAX {

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use super::demand::Usage;
 use super::{Node, Seldom};
 use crate::advert::Sync;
 use crate::id::{Instance, LinkId, PeerKey};
@@ -88,6 +89,7 @@ pub(super) struct LinkEntry {
     pub(super) kind: ConnectionType,
     pub(super) endpoint: Endpoint,
     pub(super) cost: LinkCost,
+    pub(super) usage: Usage,
     /// What its driver tells, as it told it last.
     pub(super) distance: Option<ApproximateDistance>,
     /// Whether this node dialled.

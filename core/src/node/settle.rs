@@ -74,7 +74,9 @@ impl Node {
             self.refresh_presence(now);
         }
         self.fetch(now);
+        self.mind_idle_links(now);
         self.mind_slots(now);
+        self.mind_upgrades(now);
         self.mind_dials(now);
     }
 

@@ -117,8 +117,17 @@ impl Node {
 
     /// Links of a transport without which their peers stay reachable.
     fn redundant(&self, transport: TransportId) -> Vec<Redundant> {
-        let links: Vec<OwnLink<'_>> = self
-            .neighbours
+        let links = self.own_links();
+        let edges = self.table.edges(&self.database);
+        let edges = edges.iter().map(|edge| self.told(edge));
+        let mut redundant = slots::redundant(self.local.peer_key(), edges, &links);
+        redundant.retain(|redundant| redundant.link.transport == transport);
+        redundant
+    }
+
+    /// This node's links that stand.
+    pub(super) fn own_links(&self) -> Vec<OwnLink<'_>> {
+        self.neighbours
             .iter()
             .flat_map(|(peer, neighbour)| neighbour.links.iter().map(move |link| (*peer, *link)))
             .filter_map(|(peer, link)| {
@@ -129,17 +138,13 @@ impl Node {
                 let own = OwnLink { link, peer, kind: &entry.kind, cost, is_trusted };
                 (state != LinkState::Closed).then_some(own)
             })
-            .collect();
-        let edges = self.table.edges(&self.database);
-        let edges = edges.iter().map(|edge| ToldEdge {
-            a: edge.a,
-            b: edge.b,
-            kind: &edge.kind,
-            cost: self.told_cost(edge).value(),
-        });
-        let mut redundant = slots::redundant(self.local.peer_key(), edges, &links);
-        redundant.retain(|redundant| redundant.link.transport == transport);
-        redundant
+            .collect()
+    }
+
+    /// An edge as everybody knows it.
+    pub(super) fn told<'a>(&self, edge: &'a MeshEdge) -> ToldEdge<'a> {
+        let cost = self.told_cost(edge).value();
+        ToldEdge { a: edge.a, b: edge.b, kind: &edge.kind, cost }
     }
 
     /// What everybody knows an edge to cost: of this node's own not what it measured since it told.

@@ -39,6 +39,8 @@ struct Layers<'a> {
     entropy: &'a mut dyn Entropy,
     counters: &'a mut Counters,
     too_big: Vec<(DataFrame, usize)>,
+    /// Whether a data frame was given.
+    carried: bool,
 }
 
 /// A link that carries nothing but its own keepalives: it is ready, another one is cheaper.
@@ -84,6 +86,7 @@ impl Source for Layers<'_> {
                 .or_else(|| self.relayed(lane, payload_bytes_max, out))
         }?;
         self.neighbour.sync.on_data(self.now);
+        self.carried = true;
         Some(head)
     }
 }
@@ -129,7 +132,9 @@ impl Node {
             return entry.link.poll_transmit(now, &mut Idle);
         };
         if neighbour.active() != Some(link) {
-            return entry.link.poll_transmit(now, &mut Idle);
+            let bytes = entry.link.poll_transmit(now, &mut Idle);
+            self.note_pull(now, link, false);
+            return bytes;
         }
         let own_key = self.local.peer_key();
         let carrier = Carrier {
@@ -151,9 +156,11 @@ impl Node {
             entropy: &mut self.entropy,
             counters: &mut self.counters,
             too_big: Vec::new(),
+            carried: false,
         };
         let bytes = entry.link.poll_transmit(now, &mut layers);
-        let too_big = core::mem::take(&mut layers.too_big);
+        let (too_big, carried) = (core::mem::take(&mut layers.too_big), layers.carried);
+        self.note_pull(now, link, carried);
         for (frame, limit) in too_big {
             self.refuse_too_big(now, &frame, limit);
         }

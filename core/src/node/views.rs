@@ -3,6 +3,7 @@
 use super::Node;
 use crate::advert::{Sync, SyncFigures};
 use crate::counters::Counters;
+use crate::dial::Refusal;
 use crate::id::{LinkId, PeerKey};
 use crate::io::{ApproximateDistance, ConnectionType, Endpoint};
 use crate::link::{LinkEnd, LinkState};
@@ -115,6 +116,12 @@ impl Node {
     #[must_use]
     pub fn route(&self, peer: &PeerKey) -> Option<&Route> {
         self.table.route(peer)
+    }
+
+    /// Endpoints that do not lead to their peers for now: those whose last dial or link failed. One
+    /// dialled on demand is remembered for long after it vanished.
+    pub fn refusals(&self) -> impl Iterator<Item = Refusal> + '_ {
+        self.dialer.refusals()
     }
 
     /// What was dropped, refused or skipped.

@@ -64,7 +64,7 @@ impl Keepalive {
 pub struct Close {
     /// Why; see [`CloseCode`].
     pub code: u8,
-    /// With `AtCapacity` and `MadeRoom`: milliseconds to wait before the next try.
+    /// With `AtCapacity`, `MadeRoom` and `NotNeeded`: milliseconds to wait before the next try.
     pub retry_after_ms: u32,
 }
 
@@ -88,6 +88,8 @@ pub enum CloseCode {
     MadeRoom = 7,
     /// Fragments of a packet-shaped link did not get through.
     Stalled = 8,
+    /// It carried no data for a while and was dear; its peer stays reachable.
+    NotNeeded = 9,
     /// Anything else, also codes this build does not know.
     Other = 255,
 }
@@ -105,6 +107,7 @@ impl CloseCode {
             Self::Replaced,
             Self::MadeRoom,
             Self::Stalled,
+            Self::NotNeeded,
         ]
         .into_iter()
         .find(|code| *code as u8 == byte)
@@ -406,7 +409,7 @@ mod tests {
     #[test]
     fn close_codes_are_those_of_the_registry() {
         let known = |byte: &u8| CloseCode::from_byte(*byte) as u8 == *byte;
-        assert_eq!((0..=255).filter(known).collect::<Vec<u8>>(), [1, 2, 3, 4, 5, 6, 7, 8, 255]);
+        assert_eq!((0..=255).filter(known).collect::<Vec<u8>>(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 255]);
     }
 
     #[test]

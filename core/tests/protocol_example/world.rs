@@ -12,8 +12,8 @@ use hedgerow_core::event::Output;
 use hedgerow_core::id::{Instance, LinkId, PeerKey, TransportId};
 use hedgerow_core::identity::Identity;
 use hedgerow_core::io::{
-    Beacon, ConnectionType, Endpoint, Input, Lane, LinkEstimate, LinkOrigin, LinkShape, LinkUp,
-    Sighting, TransportCommand, TransportEvent, TransportProfile,
+    Beacon, ConnectionType, Dialling, Endpoint, Input, Lane, LinkEstimate, LinkOrigin, LinkShape,
+    LinkUp, Sighting, TransportCommand, TransportEvent, TransportProfile,
 };
 use hedgerow_core::local::Local;
 use hedgerow_core::network::Network;
@@ -102,6 +102,7 @@ fn node(now: Instant, number: usize) -> Node {
         links_max: 4,
         dials_max: 1,
         dial_timeout: Duration::from_secs(5),
+        dialled: Dialling::InSight,
     };
     node.add_transport(WIRE, profile);
     node

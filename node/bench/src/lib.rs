@@ -16,7 +16,7 @@ use hedgerow_core::event::Output;
 use hedgerow_core::id::{DialId, Instance, LinkId, PeerKey, TransportId};
 use hedgerow_core::io::{
     ConnectionType, Endpoint, Input, Lane, LinkEstimate, LinkOrigin, LinkShape, LinkUp,
-    TransportEvent, TransportProfile,
+    TransportEvent, Dialling, TransportProfile,
 };
 use hedgerow_core::local::Local;
 use hedgerow_core::network::Network;
@@ -231,6 +231,7 @@ fn node(now: Instant, number: usize, ciphers: Ciphers) -> Node {
         links_max: 16,
         dials_max: 8,
         dial_timeout: Duration::from_secs(5),
+        dialled: Dialling::InSight,
     };
     node.add_transport(WIRE, profile);
     node

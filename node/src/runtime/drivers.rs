@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hedgerow_core::id::TransportId;
-use hedgerow_core::io::{Condition, ConnectionType, TransportCommand, TransportProfile};
+use hedgerow_core::io::{Condition, ConnectionType, Dialling, TransportCommand, TransportProfile};
 use hedgerow_driver::{Driver, NodeSlot, connect};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -221,6 +221,7 @@ mod tests {
                 links_max: 1,
                 dials_max: 1,
                 dial_timeout: Duration::from_secs(1),
+                dialled: Dialling::InSight,
             }
         }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use hedgerow::driver::{
-    ApproximateDistance, Driver, DriverFuture, Endpoint, LinkEstimate, LinkOrigin, LinkShape,
-    LinkUp, Port, Sighting, TransportCommand, TransportProfile,
+    ApproximateDistance, Dialling, Driver, DriverFuture, Endpoint, LinkEstimate, LinkOrigin,
+    LinkShape, LinkUp, Port, Sighting, TransportCommand, TransportProfile,
 };
 use hedgerow::prelude::*;
 use tokio::sync::{mpsc, watch};
@@ -33,6 +33,7 @@ impl Driver for Can {
             links_max: 2,
             dials_max: 1,
             dial_timeout: Duration::from_secs(5),
+            dialled: Dialling::InSight,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hedgerow::driver::{Driver, DriverError, DriverFuture, Port, TransportProfile};
+use hedgerow::driver::{Dialling, Driver, DriverError, DriverFuture, Port, TransportProfile};
 use hedgerow::memory::{Medium, Shape};
 use hedgerow::prelude::*;
 use hedgerow::{MeshBuilder, StartError};
@@ -18,6 +18,7 @@ impl Driver for Broken {
             links_max: 1,
             dials_max: 1,
             dial_timeout: Duration::from_secs(1),
+            dialled: Dialling::InSight,
         }
     }
 

@@ -30,7 +30,9 @@ use bluez as platform;
 use portable as platform;
 use std::time::Duration;
 
-use hedgerow_driver::{Condition, ConnectionType, Driver, DriverFuture, Port, TransportProfile};
+use hedgerow_driver::{
+    Condition, ConnectionType, Dialling, Driver, DriverFuture, Port, TransportProfile,
+};
 
 /// Connecting takes up to some seconds, the other end's table of services some more, and a channel
 /// that hangs three.
@@ -88,6 +90,7 @@ impl Driver for Ble {
             links_max: self.config.links_max,
             dials_max: DIALS_MAX,
             dial_timeout: DIAL_TIMEOUT,
+            dialled: Dialling::InSight,
         }
     }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use hedgerow_core::io::{
-    Condition, ConditionState, ConnectionType, DialFailure, TransportCommand, TransportProfile,
+    Condition, ConditionState, ConnectionType, DialFailure, Dialling, TransportCommand,
+    TransportProfile,
 };
 
 use crate::port::Port;
@@ -31,6 +32,7 @@ impl Driver for Disabled {
             links_max: 0,
             dials_max: 0,
             dial_timeout: Duration::from_secs(1),
+            dialled: Dialling::InSight,
         }
     }
 

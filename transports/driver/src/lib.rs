@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use hedgerow_driver::{Driver, DriverError, DriverFuture, Port};
-//! use hedgerow_core::io::{ConnectionType, TransportCommand, TransportProfile};
+//! use hedgerow_core::io::{ConnectionType, Dialling, TransportCommand, TransportProfile};
 //! use std::time::Duration;
 //!
 //! struct Carrier;
@@ -24,6 +24,7 @@
 //!             links_max: 4,
 //!             dials_max: 1,
 //!             dial_timeout: Duration::from_secs(60),
+//!             dialled: Dialling::InSight,
 //!         }
 //!     }
 //!
@@ -109,6 +110,16 @@
 //! with a reason that the other end understands; so let a few more in than the profile says, and
 //! refuse only what the hardware cannot hold.
 //!
+//! # Links that are dear
+//!
+//! Where a link takes seconds, power or what the user does with the radio, say
+//! [`Dialling::OnDemand`] with what a link carries once it stands. The node then dials a peer in
+//! sight only where it is out of reach otherwise, where a link to it has become suspect, or where
+//! data waits that such a link would carry much faster, and closes the link when it idles. Go on
+//! reporting sightings as they are: a dial that failed is tried again after 10 s to 10 min, whatever
+//! is sighted meanwhile. The last of `links_max` slots is for peers out of reach, so a faster link
+//! takes two.
+//!
 //! # Does mine keep them?
 //!
 //! [`conformance`] tries a driver on each of these rules and says which one it broke.
@@ -127,8 +138,8 @@ pub use disabled::Disabled;
 pub use hedgerow_core::id::{Address, DialId, LinkId, TransportId};
 pub use hedgerow_core::io::{
     ApproximateDistance, Beacon, BeaconIdentity, Condition, ConditionState, ConnectionType,
-    DialFailure, Endpoint, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp, Sighting,
-    TransportCommand, TransportEvent, TransportProfile, whole_pdus,
+    DialFailure, Dialling, Endpoint, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp,
+    Sighting, TransportCommand, TransportEvent, TransportProfile, whole_pdus,
 };
 pub use links::{LinkDeadline, Links, OpenLink};
 pub use port::{

@@ -37,7 +37,7 @@ mod txt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hedgerow_driver::{ConnectionType, Driver, DriverFuture, Port, TransportProfile};
+use hedgerow_driver::{ConnectionType, Dialling, Driver, DriverFuture, Port, TransportProfile};
 
 pub use interface::{InterfaceRules, Skip};
 pub use survey::{InterfaceStatus, interfaces};
@@ -101,6 +101,7 @@ impl Driver for Lan {
             links_max: LINKS_MAX,
             dials_max: DIALS_MAX,
             dial_timeout: DIAL_TIMEOUT,
+            dialled: Dialling::InSight,
         }
     }
 

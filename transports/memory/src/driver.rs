@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use hedgerow_driver::{
-    DialId, Driver, DriverError, DriverFuture, Endpoint, LinkId, LinkOrigin, Port, Reports,
-    TransportCommand, TransportProfile,
+    DialId, Dialling, Driver, DriverError, DriverFuture, Endpoint, LinkId, LinkOrigin, Port,
+    Reports, TransportCommand, TransportProfile,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -56,6 +56,7 @@ impl Driver for Memory {
             links_max: self.links_max,
             dials_max: DIALS_MAX,
             dial_timeout: DIAL_TIMEOUT,
+            dialled: Dialling::InSight,
         }
     }
 

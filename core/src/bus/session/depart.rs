@@ -50,6 +50,32 @@ impl Session {
             || !state.departures.is_empty()
     }
 
+    /// Whether messages or data of streams wait, whatever holds them back but the other end's
+    /// credit.
+    pub(in crate::bus) fn has_data(&self) -> bool {
+        let waits = |state: &LaneState| !state.ready.is_empty() || !state.departures.is_empty();
+        self.can_seal() && self.lanes.iter().any(waits)
+    }
+
+    /// Whether some of it would go now.
+    pub(in crate::bus) fn may_send_data(&self) -> bool {
+        Lane::DATA.into_iter().any(|lane| {
+            let state = &self.lanes[at(lane)];
+            (!state.ready.is_empty() || !state.departures.is_empty()) && self.may_send(lane)
+        })
+    }
+
+    /// How many bytes of it there are.
+    pub(in crate::bus) fn waiting_bytes(&self) -> u64 {
+        let of = |lane: Lane| {
+            let state = &self.lanes[at(lane)];
+            let ready = state.ready.iter().filter_map(|number| self.streams.get(&(lane, *number)));
+            let streams: u64 = ready.map(|stream| stream.outgoing.waiting()).sum();
+            streams + state.departures.bytes() as u64
+        };
+        Lane::DATA.into_iter().map(of).sum()
+    }
+
     fn may_send(&self, lane: Lane) -> bool {
         let state = &self.lanes[at(lane)];
         let room = self.congestion.has_room(lane == Lane::Realtime) || state.probes > 0;

@@ -36,11 +36,11 @@ fn the_last_slot_is_dialled_for_after_a_moment_one_at_a_time_and_only_for_peers_
     assert!((half..=most).contains(&at.since(MS(0))), "{at:?}");
     assert_eq!(bench.poll(1_500), [dial(0, "p4")], "two of four dials are possible");
     assert_eq!(bench.poll(4_000), []);
-    bench.dialer.handle_dial_failed(MS(4_000), &mut bench.entropy, LAN, DialId(0));
+    bench.dialer.handle_dial_failed(MS(4_000), &mut bench.entropy, LAN, DialId(0), &REFUSED);
     bench.poll(4_000);
     assert_eq!(bench.poll(5_500), [dial(1, "p5")]);
     reachable(&mut bench, 4..6, 0);
-    bench.dialer.handle_dial_failed(MS(5_500), &mut bench.entropy, LAN, DialId(1));
+    bench.dialer.handle_dial_failed(MS(5_500), &mut bench.entropy, LAN, DialId(1), &REFUSED);
     assert_eq!((bench.poll(60_000), bench.next_timeout()), (vec![], None));
 }
 
@@ -55,8 +55,8 @@ fn links_that_are_not_needed_come_the_later_the_fewer_slots_are_free() {
     for n in 0..2 {
         come_in(&mut bench, n);
     }
-    bench.dialer.handle_dial_failed(MS(0), &mut bench.entropy, LAN, DialId(0));
-    bench.dialer.handle_dial_failed(MS(0), &mut bench.entropy, LAN, DialId(1));
+    bench.dialer.handle_dial_failed(MS(0), &mut bench.entropy, LAN, DialId(0), &REFUSED);
+    bench.dialer.handle_dial_failed(MS(0), &mut bench.entropy, LAN, DialId(1), &REFUSED);
     assert_eq!(bench.poll(0), []);
     let at = bench.next_timeout().unwrap();
     let (half, most) = (DIAL_SPARE_WAIT / 2, DIAL_SPARE_WAIT * 3 / 2);
@@ -201,7 +201,7 @@ fn so_many_dials_begin_in_a_second_and_no_more() {
             for order in orders {
                 let DialOrder::Dial(_, dial, _) = order else { panic!("{order:?}") };
                 let entropy = &mut bench.entropy;
-                bench.dialer.handle_dial_failed(MS(second * 1_000), entropy, LAN, dial);
+                bench.dialer.handle_dial_failed(MS(second * 1_000), entropy, LAN, dial, &REFUSED);
             }
         }
         assert_eq!(begun, second as usize * DIALS_PER_S as usize);

@@ -81,6 +81,7 @@ impl Ends {
                 links_max: 16,
                 dials_max: 8,
                 dial_timeout: Duration::from_secs(5),
+                dialled: Dialling::InSight,
             };
             node.add_transport(WIRE, profile);
             node

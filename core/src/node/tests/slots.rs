@@ -13,6 +13,7 @@ pub(super) fn radio(links_max: usize) -> TransportProfile {
         links_max,
         dials_max: 2,
         dial_timeout: Duration::from_secs(20),
+        dialled: Dialling::InSight,
     }
 }
 

@@ -56,6 +56,7 @@ impl World {
             links_max: 16,
             dials_max: 8,
             dial_timeout: Duration::from_secs(5),
+            dialled: Dialling::InSight,
         };
         Self::with_profile(nodes, near, profile)
     }

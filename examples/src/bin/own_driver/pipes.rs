@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use hedgerow::driver::{
-    Beacon, ConnectionType, DialFailure, DialId, Driver, DriverError, DriverFuture, Endpoint,
-    LinkEstimate, LinkId, LinkLoss, LinkOrigin, LinkShape, LinkUp, NodeGone, Outgoing, Port,
-    Reports, Sighting, TransportCommand, TransportProfile,
+    Beacon, ConnectionType, DialFailure, DialId, Dialling, Driver, DriverError, DriverFuture,
+    Endpoint, LinkEstimate, LinkId, LinkLoss, LinkOrigin, LinkShape, LinkUp, NodeGone, Outgoing,
+    Port, Reports, Sighting, TransportCommand, TransportProfile,
 };
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -45,6 +45,7 @@ impl Driver for Pipes {
             links_max: 16,
             dials_max: 4,
             dial_timeout: Duration::from_secs(5),
+            dialled: Dialling::InSight,
         }
     }
 

@@ -5,8 +5,8 @@ use std::future::{Future, pending};
 use std::time::Duration;
 
 use hedgerow_driver::{
-    Beacon, Condition, ConditionState, ConnectionType, DialFailure, DialId, Driver, DriverError,
-    DriverFuture, Endpoint, LinkId, LinkOrigin, NodeGone, Port, Reports, Sighting,
+    Beacon, Condition, ConditionState, ConnectionType, DialFailure, DialId, Dialling, Driver,
+    DriverError, DriverFuture, Endpoint, LinkId, LinkOrigin, NodeGone, Port, Reports, Sighting,
     TransportCommand, TransportProfile,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -31,6 +31,7 @@ impl Driver for Wire {
             links_max: if self.fault == Some(Fault::AllowsNoLinks) { 0 } else { 4 },
             dials_max: 2,
             dial_timeout: Duration::from_secs(5),
+            dialled: Dialling::InSight,
         }
     }
 

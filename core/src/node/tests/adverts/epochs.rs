@@ -29,6 +29,7 @@ pub(super) fn start_as(world: &mut World, number: usize, whose: Identity, kept: 
         links_max: 16,
         dials_max: 8,
         dial_timeout: Duration::from_secs(5),
+        dialled: Dialling::InSight,
     };
     node.add_transport(WIRE, profile);
     world.nodes[number] = Some(node);
