@@ -227,6 +227,23 @@ fn power_and_the_user_decide_whether_a_faster_link_is_made() {
 }
 
 #[test]
+fn a_longer_way_of_radios_gets_faster_hop_by_hop() {
+    let mut world = line(3, UpgradePolicy::WhenItPays);
+    let mut transfer = Transfer::to(2);
+    let is_fast = |world: &World| {
+        let groups = views(world, 1).into_iter().filter(|view| view.link.transport.0 == GROUP);
+        groups.filter(|view| view.is_active).count() == 2
+    };
+    transfer.run(&mut world, u32::MAX, Duration::from_secs(60), |_, world| is_fast(world));
+    let total = transfer.sent + 2_000;
+    let soon = Duration::from_secs(20);
+    transfer.run(&mut world, total, soon, |transfer, _| transfer.taken == total);
+    world.run(DEMAND_IDLE + Duration::from_secs(5));
+    assert!(views(&world, 1).iter().all(|view| view.link.transport.0 == RADIO));
+    assert_eq!(world.defects(), []);
+}
+
+#[test]
 fn a_faster_link_that_alone_leads_to_its_peer_stays_however_idle_it_is() {
     let mut world = World::new({
         let mut plan = Plan::new(3, 2, Medium::radio(4));

@@ -13,7 +13,8 @@
 //! frames of others in the relay queue, and what the Bus could send to peers behind the link. What
 //! the far end gives no credit for does not wait for a link, and the node counts what a session's
 //! window holds back on a longer way only where this link may be the narrow place: no faster
-//! first hop mends the second.
+//! first hop mends the second. A relay sees no more than a frame or two, as sessions keep queues
+//! short: its link counts as waited for while it carries nearly what its medium promises.
 
 use crate::io::LinkEstimate;
 use crate::limits::{
@@ -93,11 +94,14 @@ impl Patience {
     /// carries `rate_bytes_per_s` lately.
     #[must_use]
     pub fn is_over(&self, waited: Duration, bytes: u64, rate_bytes_per_s: u64) -> bool {
-        if bytes == 0 || waited < self.moment {
-            return false;
-        }
         let drain_us = u128::from(bytes) * 1_000_000 / u128::from(rate_bytes_per_s.max(1));
-        waited >= self.wait || drain_us > self.drain.as_micros()
+        waited >= self.moment && (waited >= self.wait || drain_us > self.drain.as_micros())
+    }
+
+    /// What comes together beyond this is not counted: a little more than matters, so that an answer
+    /// stays the same over a pause, and is soon forgotten.
+    fn counted(&self) -> Duration {
+        self.wait + self.moment
     }
 }
 
@@ -127,12 +131,12 @@ impl Pressure {
         self
     }
 
-    /// What has come together until now: no more than matters, so that it is soon forgotten.
+    /// What has come together until now.
     #[must_use]
     pub fn waited(&self, now: Instant, patience: &Patience) -> Duration {
         let time = now.since(self.at);
         let sum = if self.waits { self.waited + time } else { self.waited.saturating_sub(time) };
-        sum.min(patience.wait)
+        sum.min(patience.counted())
     }
 
     /// When to ask again whether patience is over, if nothing is noted until then.
@@ -187,7 +191,9 @@ mod tests {
         // A buffer never shows more: that it does not run dry tells.
         assert!(!usual.is_over(UPGRADE_WAIT - Duration::from_millis(1), 1, RADIO));
         assert!(usual.is_over(UPGRADE_WAIT, 1, RADIO));
-        assert!(!usual.is_over(UPGRADE_WAIT, 0, RADIO), "all has gone");
+        // A pause in which nothing waits is part of it.
+        assert!(usual.is_over(UPGRADE_WAIT, 0, RADIO));
+        assert!(!usual.is_over(UPGRADE_WAIT - Duration::from_millis(1), 0, RADIO));
         // A link that carries nothing at all.
         assert!(usual.is_over(UPGRADE_MOMENT, 6, 0));
         assert!(usual.is_over(UPGRADE_MOMENT, u64::MAX, u64::MAX / 10));
@@ -219,9 +225,13 @@ mod tests {
             pressure.note(MS(piece * 3_200), true, &usual);
             pressure.note(MS(piece * 3_200 + 3_000), false, &usual);
         }
-        assert_eq!(pressure.waited(MS(6_200), &usual), UPGRADE_WAIT);
+        assert_eq!(pressure.waited(MS(6_400), &usual), Duration::from_millis(5_600));
+        pressure.note(MS(6_400), true, &usual);
+        let most = UPGRADE_WAIT + UPGRADE_MOMENT;
+        assert_eq!(pressure.waited(MS(600_000), &usual), most);
+        pressure.note(MS(600_000), false, &usual);
         // Nothing for a while: as if it had never been.
-        assert_eq!(pressure.waited(MS(60_000), &usual), Duration::ZERO);
+        assert_eq!(pressure.waited(MS(600_000) + most, &usual), Duration::ZERO);
 
         // Talk: the link is busy for a little less than half of the time.
         let mut pressure = Pressure::default();
@@ -247,9 +257,9 @@ mod tests {
         assert_eq!(pressure.next_look(&usual), None, "it stays as it is");
         pressure.note(MS(15_500), false, &usual);
         assert_eq!(pressure.next_look(&usual), None, "it can only fall");
-        pressure.note(MS(16_000), true, &usual);
+        pressure.note(MS(16_500), true, &usual);
         let lost = Duration::from_millis(500);
-        assert_eq!(pressure.next_look(&usual), Some(MS(16_000) + lost));
+        assert_eq!(pressure.next_look(&usual), Some(MS(16_500) + lost));
     }
 
     #[test]

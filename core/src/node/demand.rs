@@ -11,12 +11,16 @@ use crate::id::{LinkId, PeerKey};
 use crate::io::ConnectionType;
 use crate::limits::DEMAND_REST;
 use crate::link::LinkState;
-use crate::time::{Instant, earliest};
+use crate::time::{Duration, Instant, earliest};
 use crate::wire::control::CloseCode;
 
 /// A link that carries more than this part of what its medium promises may be the narrow place of a
 /// longer way.
 const NARROW_PART: u64 = 2;
+/// A link whose unused part is smaller than this part of what its medium promises is full.
+const SPARE_PART: u64 = 4;
+/// Data of others that came through within this is part of what a link carries now.
+const LATELY: Duration = Duration::from_secs(1);
 
 /// What a link carried, for whoever asks whether another one pays, or this one still does.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +28,26 @@ pub(super) struct Usage {
     pressure: Pressure,
     /// When it last carried data, either way.
     pub(super) data_at: Instant,
+    /// When it last took on data of others.
+    relayed_at: Option<Instant>,
     /// When it was last looked at whether it is needed.
     looked_at: Instant,
 }
 
+/// What data left with a pull.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Load {
+    /// None.
+    None,
+    /// This node's own.
+    Own,
+    /// Of others, perhaps beside its own.
+    OfOthers,
+}
+
 impl Usage {
     pub(super) fn new(now: Instant) -> Self {
-        Self { pressure: Pressure::default(), data_at: now, looked_at: now }
+        Self { pressure: Pressure::default(), data_at: now, relayed_at: None, looked_at: now }
     }
 }
 
@@ -46,13 +63,16 @@ impl Node {
         Patience::of(self.upgrades, self.power).filter(|_| self.dialer.has_on_demand())
     }
 
-    /// A link was pulled: `carried` says whether data left. What waits now waits until the next
-    /// pull, as a link that can take something is pulled.
-    pub(super) fn note_pull(&mut self, now: Instant, link: LinkId, carried: bool) {
+    /// A link was pulled, and that left with it. What waits now waits until the next pull, as a link
+    /// that can take something is pulled.
+    pub(super) fn note_pull(&mut self, now: Instant, link: LinkId, load: Load) {
         let patience = self.patience();
         let Some(entry) = self.links.get_mut(&link) else { return };
-        if carried {
+        if load != Load::None {
             entry.usage.data_at = now;
+        }
+        if load == Load::OfOthers {
+            entry.usage.relayed_at = Some(now);
         }
         let Some(patience) = patience else { return };
         let neighbour = entry.peer.and_then(|peer| self.neighbours.get(&peer.key));
@@ -61,8 +81,12 @@ impl Node {
             return;
         };
         let rate = entry.link.rate_bytes_per_s(now);
-        let may_be_narrow = rate >= entry.cost.rate_bytes_per_s() / NARROW_PART;
-        let waits = !neighbour.relay.is_empty() || self.bus.waits(link, may_be_narrow);
+        let promised = entry.cost.rate_bytes_per_s();
+        let relays = entry.usage.relayed_at.is_some_and(|at| now.since(at) < LATELY);
+        let is_full = relays && rate >= promised - promised / SPARE_PART;
+        let waits = is_full
+            || !neighbour.relay.is_empty()
+            || self.bus.waits(link, rate >= promised / NARROW_PART);
         entry.usage.pressure.note(now, waits, &patience);
     }
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use super::Node;
+use super::demand::Load;
 use super::neighbour::Neighbour;
 use super::trace::Traces;
 use crate::advert::{Carrier, Database};
@@ -39,8 +40,8 @@ struct Layers<'a> {
     entropy: &'a mut dyn Entropy,
     counters: &'a mut Counters,
     too_big: Vec<(DataFrame, usize)>,
-    /// Whether a data frame was given.
-    carried: bool,
+    /// The data that was given.
+    load: Load,
 }
 
 /// A link that carries nothing but its own keepalives: it is ready, another one is cheaper.
@@ -86,7 +87,7 @@ impl Source for Layers<'_> {
                 .or_else(|| self.relayed(lane, payload_bytes_max, out))
         }?;
         self.neighbour.sync.on_data(self.now);
-        self.carried = true;
+        self.load = self.load.max(Load::Own);
         Some(head)
     }
 }
@@ -115,7 +116,10 @@ impl Layers<'_> {
     ) -> Option<DataHead> {
         loop {
             match self.neighbour.relay.pop(self.now, lane, payload_bytes_max)? {
-                Next::Frame(frame) => return Some(frame.write(out)),
+                Next::Frame(frame) => {
+                    self.load = Load::OfOthers;
+                    return Some(frame.write(out));
+                }
                 Next::Expired => self.counters.dropped_expired += 1,
                 Next::TooBig(frame) => self.too_big.push((frame, payload_bytes_max)),
             }
@@ -133,7 +137,7 @@ impl Node {
         };
         if neighbour.active() != Some(link) {
             let bytes = entry.link.poll_transmit(now, &mut Idle);
-            self.note_pull(now, link, false);
+            self.note_pull(now, link, Load::None);
             return bytes;
         }
         let own_key = self.local.peer_key();
@@ -156,11 +160,11 @@ impl Node {
             entropy: &mut self.entropy,
             counters: &mut self.counters,
             too_big: Vec::new(),
-            carried: false,
+            load: Load::None,
         };
         let bytes = entry.link.poll_transmit(now, &mut layers);
-        let (too_big, carried) = (core::mem::take(&mut layers.too_big), layers.carried);
-        self.note_pull(now, link, carried);
+        let (too_big, load) = (core::mem::take(&mut layers.too_big), layers.load);
+        self.note_pull(now, link, load);
         for (frame, limit) in too_big {
             self.refuse_too_big(now, &frame, limit);
         }
