@@ -18,7 +18,7 @@ const KIND: &str = "HEDGEROW_RIG";
 const KERNEL: &str = "HEDGEROW_RIG_KERNEL";
 
 /// The files that setup makes for the guest's Bluetooth.
-pub(crate) const RADIO: [&str; 2] = ["btvirt", "small_mtu.so"];
+pub(crate) const BLUETOOTH: [&str; 2] = ["btvirt", "small_mtu.so"];
 
 /// How long one that is told to end may take.
 const END_MAX: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ pub(crate) struct Machine {
     kernel: Kernel,
     root: PathBuf,
     /// What the guest's Bluetooth is made of.
-    pub(crate) radio: [PathBuf; 2],
+    pub(crate) bluetooth: [PathBuf; 2],
     /// Modules that the guest loads, since they take arguments.
     pub(crate) modules: Vec<PathBuf>,
 }
@@ -118,7 +118,7 @@ impl Wish {
             modules: kernel.modules(),
             kernel,
             root: Part::Root.folder(cache),
-            radio: RADIO.map(|file| Part::Btvirt.folder(cache).join(file)),
+            bluetooth: BLUETOOTH.map(|file| Part::Btvirt.folder(cache).join(file)),
         })
     }
 }
@@ -324,7 +324,7 @@ mod tests {
         let machine = Machine {
             kernel: Kernel::Uml { linux, preloaded: PathBuf::new() },
             root: folder.path().to_owned(),
-            radio: RADIO.map(PathBuf::from),
+            bluetooth: BLUETOOTH.map(PathBuf::from),
             modules: Vec::new(),
         };
         let console = folder.path().join("console.log");

@@ -1,10 +1,10 @@
 //! What scenarios act on: hosts, adapters, nodes, and faults. The same for both rigs.
 
+mod bluetooth;
 pub(crate) mod bluez;
 mod cutter;
 pub(crate) mod host;
 mod node;
-mod radio;
 pub(crate) mod running;
 
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use crate::outcome::Skip;
+use bluetooth::Bluetooth;
 use bluez::{Device, Objects};
 pub(crate) use cutter::Cutter;
 use host::{Host, Reach};
 pub(crate) use node::Node;
-use radio::Radio;
 use running::until;
 
 /// An adapter of a host.
@@ -32,7 +32,7 @@ pub(crate) struct Adapter {
 
 /// Which stage it is, and what only that one has.
 enum Ground {
-    Virtual(Box<Radio>),
+    Virtual(Box<Bluetooth>),
     Real,
 }
 
@@ -59,7 +59,7 @@ impl Stage {
     ) -> anyhow::Result<Self> {
         let logs = share.join("logs");
         std::fs::create_dir_all(&logs).context("cannot make the folder of logs")?;
-        let radio = Radio::start(share, adapters, patience, &logs)?;
+        let bluetooth = Bluetooth::start(share, adapters, patience, &logs)?;
         let hedgerow = share.join("hedgerow").to_string_lossy().into_owned();
         let host =
             Host { name: "guest".to_owned(), reach: Reach::Local, hedgerow, sudo: Vec::new() };
@@ -68,7 +68,7 @@ impl Stage {
             adapters: (0..adapters)
                 .map(|number| Adapter { host: 0, name: format!("hci{number}") })
                 .collect(),
-            ground: Ground::Virtual(Box::new(radio)),
+            ground: Ground::Virtual(Box::new(bluetooth)),
             homes: "/tmp/nodes".to_owned(),
             network: "rig".to_owned(),
             logs,
@@ -233,8 +233,8 @@ impl Stage {
 
     /// Fault: bluetoothd of an adapter's host ends and starts anew.
     pub(crate) fn restart_bluetoothd(&mut self, adapter: &Adapter) -> anyhow::Result<()> {
-        if let Ground::Virtual(radio) = &mut self.ground {
-            return radio.restart_bluetoothd(None);
+        if let Ground::Virtual(bluetooth) = &mut self.ground {
+            return bluetooth.restart_bluetoothd(None);
         }
         self.hosts[adapter.host].as_root(&["systemctl", "restart", "bluetooth"])?;
         until("bluetoothd has its adapter again", self.limit(30), || {
@@ -245,8 +245,8 @@ impl Stage {
 
     /// Fault: bluetoothd is not there, until it is restarted.
     pub(crate) fn stop_bluetoothd(&mut self, adapter: &Adapter) -> anyhow::Result<()> {
-        if let Ground::Virtual(radio) = &mut self.ground {
-            return radio.stop_bluetoothd();
+        if let Ground::Virtual(bluetooth) = &mut self.ground {
+            return bluetooth.stop_bluetoothd();
         }
         self.hosts[adapter.host].as_root(&["systemctl", "stop", "bluetooth"])?;
         Ok(())
@@ -255,7 +255,7 @@ impl Stage {
     /// Fault: bluetoothd starts anew with this main.conf. Nobody's own one is touched.
     pub(crate) fn configure_bluetoothd(&mut self, main_conf: &str) -> anyhow::Result<()> {
         match &mut self.ground {
-            Ground::Virtual(radio) => radio.restart_bluetoothd(Some(main_conf)),
+            Ground::Virtual(bluetooth) => bluetooth.restart_bluetoothd(Some(main_conf)),
             Ground::Real => Err(Skip(
                 "needs bluetoothd with a configuration of its own: only the virtual rig".to_owned(),
             )
@@ -267,7 +267,7 @@ impl Stage {
     /// If something of the stage itself broke, which is no fault of the nodes.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         match &mut self.ground {
-            Ground::Virtual(radio) => radio.check(),
+            Ground::Virtual(bluetooth) => bluetooth.check(),
             Ground::Real => Ok(()),
         }
     }

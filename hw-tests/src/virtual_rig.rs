@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 
 use crate::guest::{self, Plan};
-use crate::machine::{Machine, RADIO};
+use crate::machine::{BLUETOOTH, Machine};
 use crate::outcome::{Figures, Outcome, Skip, Verdict};
 use crate::scenario::Scenario;
 
@@ -83,7 +83,7 @@ impl VirtualRig {
         let ran = self.machine.run(share, &console(share), limit);
         // What is the same for all would fill the disk that the logs are kept on.
         let ours = ["hedgerow", "hedgerow-hw-tests", "modules"];
-        for name in ours.into_iter().chain(RADIO) {
+        for name in ours.into_iter().chain(BLUETOOTH) {
             let path = share.join(name);
             let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         }
@@ -107,9 +107,9 @@ impl VirtualRig {
         copy(&ourselves, &share.join("hedgerow-hw-tests"))?;
         let hedgerow = self.hedgerow.as_ref().context("no hedgerow command was built")?;
         copy(hedgerow, &share.join("hedgerow"))?;
-        let radio = self.machine.radio.iter().map(|file| (file, share.to_owned()));
+        let bluetooth = self.machine.bluetooth.iter().map(|file| (file, share.to_owned()));
         let modules = self.machine.modules.iter().map(|file| (file, share.join("modules")));
-        for (file, folder) in radio.chain(modules) {
+        for (file, folder) in bluetooth.chain(modules) {
             copy(file, &folder.join(file.file_name().unwrap_or_default()))?;
         }
         Ok(())

@@ -19,7 +19,7 @@ const UP_MAX: Duration = Duration::from_secs(30);
 const EMULATORS_MAX: u32 = 5;
 
 /// The three of them, running.
-pub(crate) struct Radio {
+pub(crate) struct Bluetooth {
     bus: Running,
     emulator: Running,
     bluetoothd: Option<Running>,
@@ -29,7 +29,7 @@ pub(crate) struct Radio {
     logs: PathBuf,
 }
 
-impl Radio {
+impl Bluetooth {
     pub(super) fn start(
         share: &Path,
         adapters: usize,
@@ -43,19 +43,21 @@ impl Radio {
         until("the bus listens", limit, || Ok(Path::new(SOCKET).exists()))?;
         let emulator = start_emulator(share, adapters, limit, logs)?;
         let (share, logs) = (share.to_owned(), logs.to_owned());
-        let mut radio = Self { bus, emulator, bluetoothd: None, adapters, patience, share, logs };
+        let mut bluetooth =
+            Self { bus, emulator, bluetoothd: None, adapters, patience, share, logs };
         let mut emulators = 1;
         loop {
-            match radio.start_bluetoothd(None) {
-                Err(_) if emulators < EMULATORS_MAX && !radio.has_adapters() => {}
-                done => return done.map(|()| radio),
+            match bluetooth.start_bluetoothd(None) {
+                Err(_) if emulators < EMULATORS_MAX && !bluetooth.has_adapters() => {}
+                done => return done.map(|()| bluetooth),
             }
             emulators += 1;
             println!("guest: an adapter does not come up; all are made anew");
-            radio.stop_bluetoothd()?;
-            radio.emulator.kill();
+            bluetooth.stop_bluetoothd()?;
+            bluetooth.emulator.kill();
             until("the adapters of before are gone", limit, || Ok(!sysfs(0).exists()))?;
-            radio.emulator = start_emulator(&radio.share, adapters, limit, &radio.logs)?;
+            bluetooth.emulator =
+                start_emulator(&bluetooth.share, adapters, limit, &bluetooth.logs)?;
         }
     }
 
