@@ -1,5 +1,7 @@
 //! The command line.
 
+#[cfg(target_os = "linux")]
+use std::net::SocketAddrV6;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -44,6 +46,14 @@ pub(crate) enum Command {
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Sink { bytes: usize },
+    /// Take what one connection brings, and compare it with what `tcp-source` sends
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    TcpSink { address: SocketAddrV6 },
+    /// Send so many bytes over TCP, and measure it
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    TcpSource { address: SocketAddrV6, bytes: usize },
     /// Play one scenario inside the virtual machine
     #[command(hide = true)]
     Guest {

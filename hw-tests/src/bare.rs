@@ -1,10 +1,11 @@
-//! Programs of a few lines on plain BlueZ, without Hedgerow: what a link carries at all, and what
-//! strangers do to a node.
+//! Programs of a few lines on plain BlueZ and plain TCP, without Hedgerow: what a link carries at all,
+//! and what strangers do to a node.
 
 mod central;
 mod channel;
 mod line;
 mod service;
+pub(crate) mod tcp;
 
 use std::future::Future;
 use std::time::Duration;

@@ -59,8 +59,9 @@ fn play_on_stage(
     plan: &Plan,
 ) -> anyhow::Result<crate::outcome::Figures> {
     let started = Instant::now();
-    let mut stage = Stage::virtual_one(share, scenario.adapters, plan.patience, plan.seed)
-        .context("the stage does not come up")?;
+    let mut stage =
+        Stage::virtual_one(share, scenario.adapters, scenario.radios, plan.patience, plan.seed)
+            .context("the stage does not come up")?;
     let stage_ms = started.elapsed().as_millis();
     let mut figures = scenario.play_on(&mut stage)?;
     figures.insert("stageMs".to_owned(), u64::try_from(stage_ms)?.into());

@@ -10,7 +10,9 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::outcome::Skip;
 use crate::setup::Part;
+use crate::stage::MODULE;
 
 /// Which kind to use, for people who want the other one.
 const KIND: &str = "HEDGEROW_RIG";
@@ -30,8 +32,8 @@ pub(crate) struct Machine {
     root: PathBuf,
     /// What the guest's Bluetooth is made of.
     pub(crate) bluetooth: [PathBuf; 2],
-    /// Modules that the guest loads, since they take arguments.
-    pub(crate) modules: Vec<PathBuf>,
+    /// Where the module of emulated Wi-Fi radios is, if it is there.
+    module: PathBuf,
 }
 
 #[derive(Debug)]
@@ -115,7 +117,7 @@ impl Wish {
             bail!("there is no kernel for the virtual rig in {}", cache.display());
         };
         Ok(Machine {
-            modules: kernel.modules(),
+            module: kernel.folder().join(MODULE),
             kernel,
             root: Part::Root.folder(cache),
             bluetooth: BLUETOOTH.map(|file| Part::Btvirt.folder(cache).join(file)),
@@ -124,13 +126,12 @@ impl Wish {
 }
 
 impl Kernel {
-    fn modules(&self) -> Vec<PathBuf> {
-        let folder = match self {
+    /// Where it is, with its modules beside it.
+    fn folder(&self) -> &Path {
+        match self {
             Self::Uml { linux, .. } => linux.parent().unwrap_or(Path::new("/")),
             Self::Qemu { folder } => folder,
-        };
-        let module = folder.join("mac80211_hwsim.ko");
-        module.is_file().then_some(module).into_iter().collect()
+        }
     }
 }
 
@@ -148,6 +149,18 @@ impl Machine {
             Kernel::Uml { .. } => 1,
             Kernel::Qemu { .. } => 5,
         }
+    }
+
+    /// The module of emulated Wi-Fi radios.
+    ///
+    /// # Errors
+    /// A skip, if it is not there.
+    pub(crate) fn module(&self) -> anyhow::Result<&Path> {
+        if self.module.is_file() {
+            return Ok(&self.module);
+        }
+        let module = self.module.display();
+        Err(Skip(format!("needs radios of Wi-Fi: there is no {module} beside the kernel")).into())
     }
 
     /// Runs it until it switches itself off. What is on its console goes to a file.
@@ -325,12 +338,28 @@ mod tests {
             kernel: Kernel::Uml { linux, preloaded: PathBuf::new() },
             root: folder.path().to_owned(),
             bluetooth: BLUETOOTH.map(PathBuf::from),
-            modules: Vec::new(),
+            module: folder.path().join(MODULE),
         };
         let console = folder.path().join("console.log");
         let ended = machine.run(folder.path(), &console, Duration::from_millis(500));
         assert!(ended.unwrap_err().to_string().starts_with("the virtual machine did not end"));
         assert_eq!(std::fs::read_to_string(&console).unwrap(), "booted\n");
+    }
+
+    #[test]
+    fn a_module_that_is_not_there_is_a_skip_that_says_where_it_would_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let linux = folder.path().join("linux");
+        let kernel = Kernel::Uml { linux, preloaded: PathBuf::new() };
+        let module = kernel.folder().join(MODULE);
+        let root = folder.path().to_owned();
+        let bluetooth = BLUETOOTH.map(PathBuf::from);
+        let machine = Machine { kernel, root, bluetooth, module: module.clone() };
+        let error = machine.module().unwrap_err();
+        let Skip(reason) = error.downcast_ref().unwrap();
+        assert!(reason.contains(&module.display().to_string()), "{reason}");
+        std::fs::write(&module, "").unwrap();
+        assert_eq!(machine.module().unwrap(), module);
     }
 
     #[test]

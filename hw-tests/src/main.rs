@@ -41,6 +41,12 @@ fn main() -> ExitCode {
         Some(Command::Setup { build_kernel }) => setup(build_kernel),
         #[cfg(target_os = "linux")]
         Some(Command::Sink { bytes }) => bare::sink(bytes).map(|()| 0),
+        #[cfg(target_os = "linux")]
+        Some(Command::TcpSink { address }) => bare::tcp::sink(address).map(|()| 0),
+        #[cfg(target_os = "linux")]
+        Some(Command::TcpSource { address, bytes }) => {
+            bare::tcp::source(address, bytes).map(|()| 0)
+        }
         Some(Command::Guest { share }) => guest::play(&share).map(|()| 0),
         None => run(arguments.run),
     };
@@ -51,8 +57,8 @@ fn main() -> ExitCode {
 }
 
 fn list() {
-    for Scenario { name, group, about, adapters, .. } in scenario::listed() {
-        println!("{name:18} {:12} {adapters} adapters  {about}", group.name());
+    for Scenario { name, group, about, adapters, radios, .. } in scenario::listed() {
+        println!("{name:18} {:12} {adapters} adapters  {radios} radios  {about}", group.name());
     }
 }
 

@@ -29,6 +29,12 @@ impl RealRig {
     pub(crate) fn play(&self, scenario: &Scenario) -> Outcome {
         let started = Instant::now();
         let logs = self.logs.join(scenario.name);
+        if scenario.radios > 0 {
+            let needed = scenario.radios;
+            let skip =
+                Skip(format!("needs {needed} radios of Wi-Fi: only the virtual rig has them"));
+            return Outcome::of(scenario.name, Duration::ZERO, Err(skip.into()));
+        }
         let adapters: usize = self.hosts.iter().map(|(_, adapters)| adapters.len()).sum();
         if adapters < scenario.adapters {
             let needed = scenario.adapters;

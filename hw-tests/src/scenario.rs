@@ -2,6 +2,7 @@
 
 mod ble;
 mod rig_self;
+mod rig_wifi;
 
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) struct Scenario {
     pub(crate) about: &'static str,
     /// How many adapters it needs.
     pub(crate) adapters: usize,
+    /// How many radios of Wi-Fi it needs.
+    pub(crate) radios: usize,
     /// How long it may take once the stage stands.
     pub(crate) limit: Duration,
     play: fn(&mut Stage) -> anyhow::Result<Figures>,
@@ -63,14 +66,25 @@ const RIG_SELF: Scenario = Scenario {
     group: Group::Rig,
     about: "the rig works: adapters find each other, and faults are faults",
     adapters: 3,
+    radios: 0,
     limit: Duration::from_secs(120),
     play: rig_self::play,
+};
+
+const RIG_WIFI: Scenario = Scenario {
+    name: "rig-wifi",
+    group: Group::Rig,
+    about: "the rig works: radios find each other, form a group and carry bytes",
+    adapters: 0,
+    radios: 2,
+    limit: Duration::from_secs(180),
+    play: rig_wifi::play,
 };
 
 /// All of them, in the order in which they run.
 fn all() -> impl Iterator<Item = &'static Scenario> {
     const BLE: &[Scenario] = &ble::SCENARIOS;
-    BLE.iter().chain([&RIG_SELF])
+    BLE.iter().chain([&RIG_SELF, &RIG_WIFI])
 }
 
 /// The scenarios that `list` shows, and `all` runs.
@@ -120,7 +134,8 @@ mod tests {
 
     #[test]
     fn the_rig_tries_itself_only_when_it_is_asked_to() {
-        assert!(!names(&["all"]).contains(&"rig-self"));
+        assert_eq!(names(&["all", "rig-wifi"]).last(), Some(&"rig-wifi"));
+        assert!(!names(&["all"]).iter().any(|name| name.starts_with("rig-")));
         assert!(select(&["rig".to_owned()]).is_err());
     }
 }

@@ -6,6 +6,8 @@ mod cutter;
 pub(crate) mod host;
 mod node;
 pub(crate) mod running;
+pub(crate) mod supplicant;
+pub(crate) mod wifi;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +22,9 @@ pub(crate) use cutter::Cutter;
 use host::{Host, Reach};
 pub(crate) use node::Node;
 use running::until;
+use supplicant::Supplicant;
+use wifi::Wifi;
+pub(crate) use wifi::{MODULE, Radio};
 
 /// An adapter of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,14 +37,22 @@ pub(crate) struct Adapter {
 
 /// Which stage it is, and what only that one has.
 enum Ground {
-    Virtual(Box<Bluetooth>),
+    Virtual(Box<Emulated>),
     Real,
 }
 
-/// Hosts with adapters, for one scenario.
+/// What the guest has in place of a machine's own.
+struct Emulated {
+    /// Where a scenario has adapters.
+    bluetooth: Option<Bluetooth>,
+    wifi: Wifi,
+}
+
+/// Hosts with adapters and radios, for one scenario.
 pub(crate) struct Stage {
     hosts: Vec<Host>,
     adapters: Vec<Adapter>,
+    radios: Vec<Radio>,
     ground: Ground,
     /// On every host: where nodes have their folders.
     homes: String,
@@ -50,25 +63,30 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// The guest of a virtual machine, with so many emulated adapters.
+    /// The guest of a virtual machine, with so many emulated adapters and radios.
     pub(crate) fn virtual_one(
         share: &Path,
         adapters: usize,
+        radios: usize,
         patience: u32,
         seed: u32,
     ) -> anyhow::Result<Self> {
         let logs = share.join("logs");
         std::fs::create_dir_all(&logs).context("cannot make the folder of logs")?;
-        let bluetooth = Bluetooth::start(share, adapters, patience, &logs)?;
         let hedgerow = share.join("hedgerow").to_string_lossy().into_owned();
         let host =
             Host { name: "guest".to_owned(), reach: Reach::Local, hedgerow, sudo: Vec::new() };
+        let wifi = Wifi::start(share, radios, &host, patience, &logs).context("Wi-Fi")?;
+        let bluetooth = (adapters > 0)
+            .then(|| Bluetooth::start(share, adapters, patience, &logs))
+            .transpose()?;
         Ok(Self {
-            hosts: vec![host],
+            hosts: [host].iter().chain(wifi.hosts()).cloned().collect(),
+            radios: wifi.radios().cloned().collect(),
             adapters: (0..adapters)
                 .map(|number| Adapter { host: 0, name: format!("hci{number}") })
                 .collect(),
-            ground: Ground::Virtual(Box::new(bluetooth)),
+            ground: Ground::Virtual(Box::new(Emulated { bluetooth, wifi })),
             homes: "/tmp/nodes".to_owned(),
             network: "rig".to_owned(),
             logs,
@@ -91,6 +109,7 @@ impl Stage {
         let run = format!("hedgerow-rig-{}", std::process::id());
         Ok(Self {
             adapters: adapters.collect(),
+            radios: Vec::new(),
             hosts: hosts.iter().map(|(host, _)| host.clone()).collect(),
             ground: Ground::Real,
             homes: format!("/tmp/{run}"),
@@ -104,6 +123,13 @@ impl Stage {
     pub(crate) fn adapter(&self, index: usize) -> anyhow::Result<Adapter> {
         self.adapters.get(index).cloned().ok_or_else(|| {
             let reason = format!("needs {} adapters, has {}", index + 1, self.adapters.len());
+            anyhow!(Skip(reason))
+        })
+    }
+
+    pub(crate) fn radio(&self, index: usize) -> anyhow::Result<Radio> {
+        self.radios.get(index).cloned().ok_or_else(|| {
+            let reason = format!("needs {} radios, has {}", index + 1, self.radios.len());
             anyhow!(Skip(reason))
         })
     }
@@ -140,6 +166,62 @@ impl Stage {
             adapter.name
         );
         self.node_of(name, adapter.host, &config)
+    }
+
+    /// Starts a node that has this radio, an adapter if given, and no other network. `more` follows
+    /// in its configuration, outside of any section: `transports.wifi_direct.x = 1`. The adapter has
+    /// no channels of L2CAP there: the kernel has sockets of Bluetooth in its first namespace only.
+    #[expect(dead_code, reason = "for scenarios of Wi-Fi Direct, once hedgerow has it")]
+    pub(crate) fn node_with_radio(
+        &self,
+        name: &str,
+        radio: &Radio,
+        adapter: Option<&Adapter>,
+        more: &str,
+    ) -> anyhow::Result<Node> {
+        self.node_of(name, radio.host, &with_radio(radio, adapter, more))
+    }
+
+    /// The same with all of its configuration given.
+    pub(crate) fn node_beside(
+        &self,
+        name: &str,
+        radio: &Radio,
+        config: &str,
+    ) -> anyhow::Result<Node> {
+        self.node_of(name, radio.host, config)
+    }
+
+    /// A program to run in the namespace of a radio.
+    pub(crate) fn program(&self, radio: &Radio, words: &[&str]) -> Command {
+        self.hosts[radio.host].command(words)
+    }
+
+    /// The wpa_supplicant of a radio.
+    pub(crate) fn supplicant<'a>(&'a self, radio: &'a Radio) -> Supplicant<'a> {
+        Supplicant::new(&self.hosts[radio.host], radio)
+    }
+
+    /// Fault: a radio's wpa_supplicant ends, if it is there, and starts anew.
+    pub(crate) fn restart_wpa_supplicant(&mut self, radio: &Radio) -> anyhow::Result<()> {
+        self.wifi()?.restart_wpa_supplicant(radio)
+    }
+
+    /// Fault: a radio's wpa_supplicant is stopped as a service is, until it is restarted.
+    pub(crate) fn stop_wpa_supplicant(&mut self, radio: &Radio) -> anyhow::Result<()> {
+        self.wifi()?.stop_wpa_supplicant(radio)
+    }
+
+    /// Fault: a radio's wpa_supplicant crashes, and is not there until it is restarted.
+    pub(crate) fn kill_wpa_supplicant(&mut self, radio: &Radio) -> anyhow::Result<()> {
+        self.wifi()?.kill_wpa_supplicant(radio)
+    }
+
+    fn wifi(&mut self) -> anyhow::Result<&mut Wifi> {
+        match &mut self.ground {
+            Ground::Virtual(emulated) => Ok(&mut emulated.wifi),
+            Ground::Real => Err(Skip("needs radios: only the virtual rig".to_owned()).into()),
+        }
     }
 
     /// Starts a node with all of its configuration given.
@@ -233,7 +315,7 @@ impl Stage {
 
     /// Fault: bluetoothd of an adapter's host ends and starts anew.
     pub(crate) fn restart_bluetoothd(&mut self, adapter: &Adapter) -> anyhow::Result<()> {
-        if let Ground::Virtual(bluetooth) = &mut self.ground {
+        if let Some(bluetooth) = self.bluetooth()? {
             return bluetooth.restart_bluetoothd(None);
         }
         self.hosts[adapter.host].as_root(&["systemctl", "restart", "bluetooth"])?;
@@ -245,7 +327,7 @@ impl Stage {
 
     /// Fault: bluetoothd is not there, until it is restarted.
     pub(crate) fn stop_bluetoothd(&mut self, adapter: &Adapter) -> anyhow::Result<()> {
-        if let Ground::Virtual(bluetooth) = &mut self.ground {
+        if let Some(bluetooth) = self.bluetooth()? {
             return bluetooth.stop_bluetoothd();
         }
         self.hosts[adapter.host].as_root(&["systemctl", "stop", "bluetooth"])?;
@@ -254,12 +336,22 @@ impl Stage {
 
     /// Fault: bluetoothd starts anew with this main.conf. Nobody's own one is touched.
     pub(crate) fn configure_bluetoothd(&mut self, main_conf: &str) -> anyhow::Result<()> {
-        match &mut self.ground {
-            Ground::Virtual(bluetooth) => bluetooth.restart_bluetoothd(Some(main_conf)),
-            Ground::Real => Err(Skip(
+        match self.bluetooth()? {
+            Some(bluetooth) => bluetooth.restart_bluetoothd(Some(main_conf)),
+            None => Err(Skip(
                 "needs bluetoothd with a configuration of its own: only the virtual rig".to_owned(),
             )
             .into()),
+        }
+    }
+
+    /// The emulated one, of a virtual rig.
+    fn bluetooth(&mut self) -> anyhow::Result<Option<&mut Bluetooth>> {
+        match &mut self.ground {
+            Ground::Virtual(emulated) => {
+                emulated.bluetooth.as_mut().context("the scenario has no adapters").map(Some)
+            }
+            Ground::Real => Ok(None),
         }
     }
 
@@ -267,7 +359,10 @@ impl Stage {
     /// If something of the stage itself broke, which is no fault of the nodes.
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         match &mut self.ground {
-            Ground::Virtual(bluetooth) => bluetooth.check(),
+            Ground::Virtual(emulated) => {
+                emulated.bluetooth.as_mut().map_or(Ok(()), Bluetooth::check)?;
+                emulated.wifi.check()
+            }
             Ground::Real => Ok(()),
         }
     }
@@ -284,9 +379,52 @@ impl Drop for Stage {
     }
 }
 
-/// A command of this machine.
-fn local_command(words: &[&str]) -> Command {
-    let mut command = Command::new(words.first().copied().unwrap_or("true"));
-    command.args(words.iter().skip(1));
-    command
+/// The configuration of a node that has a radio, and an adapter if given.
+fn with_radio(radio: &Radio, adapter: Option<&Adapter>, more: &str) -> String {
+    let Radio { interface, bus, .. } = radio;
+    let mut config = format!(
+        "transports.lan.enabled = false\n\
+         transports.wifi_direct.enabled = true\n\
+         transports.wifi_direct.interface = \"{interface}\"\n\
+         transports.wifi_direct.bus = \"{bus}\"\n"
+    );
+    match adapter {
+        Some(Adapter { name, .. }) => {
+            config +=
+                &format!("transports.ble.enabled = true\ntransports.ble.adapter = \"{name}\"\n");
+        }
+        None => config += "transports.ble.enabled = false\n",
+    }
+    config + more + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::Table;
+
+    use super::*;
+
+    #[test]
+    fn a_node_with_a_radio_has_it_and_an_adapter_only_if_that_is_given() {
+        let radio = Radio {
+            host: 1,
+            namespace: "radio0".to_owned(),
+            bus: "unix:path=/run/bus-0/sock".to_owned(),
+            interface: "wlan0".to_owned(),
+        };
+        let adapter = Adapter { host: 0, name: "hci1".to_owned() };
+        let more = "transports.wifi_direct.more = 1\n[connect]\ntcp_servers = []";
+        let of = |adapter| with_radio(&radio, adapter, more).parse::<Table>().unwrap();
+        let alone = of(None);
+        let transports = &alone["transports"];
+        assert_eq!(transports["wifi_direct"]["interface"].as_str(), Some("wlan0"));
+        assert_eq!(transports["wifi_direct"]["bus"].as_str(), Some("unix:path=/run/bus-0/sock"));
+        assert_eq!(transports["wifi_direct"]["more"].as_integer(), Some(1));
+        assert_eq!(transports["lan"]["enabled"].as_bool(), Some(false));
+        assert_eq!(transports["ble"]["enabled"].as_bool(), Some(false));
+        assert!(alone["connect"]["tcp_servers"].is_array());
+        let both = of(Some(&adapter));
+        assert_eq!(both["transports"]["ble"]["adapter"].as_str(), Some("hci1"));
+        assert_eq!(both["transports"]["ble"]["enabled"].as_bool(), Some(true));
+    }
 }

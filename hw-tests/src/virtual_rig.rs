@@ -12,6 +12,7 @@ use crate::guest::{self, Plan};
 use crate::machine::{BLUETOOTH, Machine};
 use crate::outcome::{Figures, Outcome, Skip, Verdict};
 use crate::scenario::Scenario;
+use crate::stage::MODULE;
 
 /// Boot, controllers and bluetoothd, on a busy machine.
 const BOOT_MAX: Duration = Duration::from_secs(60);
@@ -76,16 +77,18 @@ impl VirtualRig {
     }
 
     fn play_in(&self, share: &Path, scenario: &Scenario) -> anyhow::Result<Outcome> {
-        self.furnish(share).with_context(|| format!("cannot furnish {}", share.display()))?;
+        // Without radios, none are made: the kernel's part of Wi-Fi has its price, too.
+        let module = (scenario.radios > 0).then(|| self.machine.module()).transpose()?;
+        self.furnish(share, module)
+            .with_context(|| format!("cannot furnish {}", share.display()))?;
         let patience = self.machine.patience();
         Plan { scenario: scenario.name.to_owned(), patience, seed: self.seed }.leave(share)?;
         let limit = (scenario.limit + BOOT_MAX) * patience;
         let ran = self.machine.run(share, &console(share), limit);
         // What is the same for all would fill the disk that the logs are kept on.
-        let ours = ["hedgerow", "hedgerow-hw-tests", "modules"];
+        let ours = ["hedgerow", "hedgerow-hw-tests", MODULE];
         for name in ours.into_iter().chain(BLUETOOTH) {
-            let path = share.join(name);
-            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            let _ = fs::remove_file(share.join(name));
         }
         match guest::outcome(share) {
             Ok(outcome) => Ok(outcome),
@@ -97,20 +100,18 @@ impl VirtualRig {
     }
 
     /// Puts into the share what the guest runs.
-    fn furnish(&self, share: &Path) -> anyhow::Result<()> {
+    fn furnish(&self, share: &Path, module: Option<&Path>) -> anyhow::Result<()> {
         if share.exists() {
             fs::remove_dir_all(share)?;
         }
-        fs::create_dir_all(share.join("modules"))?;
+        fs::create_dir_all(share)?;
         fs::write(share.join("init"), include_str!("../setup/init"))?;
         let ourselves = env::current_exe()?;
         copy(&ourselves, &share.join("hedgerow-hw-tests"))?;
         let hedgerow = self.hedgerow.as_ref().context("no hedgerow command was built")?;
         copy(hedgerow, &share.join("hedgerow"))?;
-        let bluetooth = self.machine.bluetooth.iter().map(|file| (file, share.to_owned()));
-        let modules = self.machine.modules.iter().map(|file| (file, share.join("modules")));
-        for (file, folder) in bluetooth.chain(modules) {
-            copy(file, &folder.join(file.file_name().unwrap_or_default()))?;
+        for file in self.machine.bluetooth.iter().map(PathBuf::as_path).chain(module) {
+            copy(file, &share.join(file.file_name().unwrap_or_default()))?;
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ fn the_virtual_rig_tries_itself() {
     let folder = tempfile::tempdir().expect("a folder for temporary files");
     let json = folder.path().join("report.json");
     let output = Command::new(program)
-        .args(["--rig", "virtual", "rig-self"])
+        .args(["--rig", "virtual", "rig-self", "rig-wifi"])
         .arg("--hedgerow")
         .arg(&hedgerow)
         .arg("--json")
@@ -35,14 +35,17 @@ fn the_virtual_rig_tries_itself() {
     let report = std::fs::read_to_string(&json).unwrap_or_default();
     let lines: Vec<Value> =
         report.lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect();
-    let [outcome, summary] = &lines[..] else { panic!("two lines, not {report:?}: {said}") };
-    let counted = |name: &str| summary[name].as_u64();
-    match output.status.code() {
-        Some(0) => assert_eq!((&outcome["result"], counted("passed")), (&"pass".into(), Some(1))),
-        Some(77) => {
-            assert_eq!((&outcome["result"], counted("skipped")), (&"skip".into(), Some(1)));
-            skip(NAME, outcome["reason"].as_str().expect("a skip has a reason"));
-        }
-        code => panic!("{code:?}: {outcome}\n{said}"),
+    let [outcomes @ .., summary] = &lines[..] else { panic!("no lines: {said}") };
+    let ended = |result: &str| outcomes.iter().filter(|o| o["result"] == result).count() as u64;
+    assert_eq!(outcomes.len(), 2, "{report}\n{said}");
+    assert_eq!(ended("fail"), 0, "{report}\n{said}");
+    for (result, counted) in [("pass", "passed"), ("skip", "skipped"), ("fail", "failed")] {
+        assert_eq!(summary[counted], ended(result), "{report}");
+    }
+    assert_eq!(output.status.code(), Some(if ended("skip") > 0 { 77 } else { 0 }), "{said}");
+    for outcome in outcomes.iter().filter(|outcome| outcome["result"] == "skip") {
+        let scenario = outcome["scenario"].as_str().expect("an outcome has its scenario");
+        let reason = outcome["reason"].as_str().expect("a skip has a reason");
+        skip(NAME, &format!("{scenario}: {reason}"));
     }
 }

@@ -39,7 +39,7 @@ const fn scenario(
     about: &'static str,
 ) -> Scenario {
     let limit = Duration::from_secs(minutes * 60);
-    Scenario { name, group: Group::Ble, about, adapters, limit, play }
+    Scenario { name, group: Group::Ble, about, adapters, radios: 0, limit, play }
 }
 
 pub(super) const SCENARIOS: [Scenario; 18] = [

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
-use super::running::{Lines, Running, last_words, until};
+use super::host::local_command;
+use super::running::{Running, until};
 
 const SOCKET: &str = "/run/dbus/system_bus_socket";
 const BLUETOOTHD: &str = "/usr/libexec/bluetooth/bluetoothd";
@@ -39,7 +40,7 @@ impl Bluetooth {
         let limit = UP_MAX * patience;
         let mut bus = Command::new("dbus-daemon");
         bus.args(["--system", "--nofork", "--nopidfile"]);
-        let bus = started("dbus-daemon", bus, logs)?;
+        let bus = Running::part("dbus-daemon", bus, logs)?;
         until("the bus listens", limit, || Ok(Path::new(SOCKET).exists()))?;
         let emulator = start_emulator(share, adapters, limit, logs)?;
         let (share, logs) = (share.to_owned(), logs.to_owned());
@@ -63,7 +64,7 @@ impl Bluetooth {
 
     /// Whether bluetoothd has all of them, and they are on.
     fn has_adapters(&self) -> bool {
-        super::bluez::objects(&super::local_command).is_ok_and(|objects| {
+        super::bluez::objects(&local_command).is_ok_and(|objects| {
             let is_on = |number| objects.is_powered(&format!("hci{number}")) == Some(true);
             (0..self.adapters).all(is_on)
         })
@@ -93,7 +94,7 @@ impl Bluetooth {
             command.arg("--configfile").arg(file);
             command.env("LD_PRELOAD", self.share.join("small_mtu.so"));
         }
-        self.bluetoothd = Some(started("bluetoothd", command, &self.logs)?);
+        self.bluetoothd = Some(Running::part("bluetoothd", command, &self.logs)?);
         until("bluetoothd has its adapters", UP_MAX * self.patience, || {
             self.check()?;
             Ok(self.has_adapters())
@@ -105,13 +106,7 @@ impl Bluetooth {
     /// If one of them ended that nobody ended.
     pub(super) fn check(&mut self) -> anyhow::Result<()> {
         let all = [&mut self.bus, &mut self.emulator].into_iter().chain(self.bluetoothd.as_mut());
-        for running in all {
-            if let Some(status) = running.has_ended()? {
-                let words = last_words(&self.logs.join(format!("{}.log", running.name)));
-                bail!("{} of the rig ended by itself ({status}): {words}", running.name);
-            }
-        }
-        Ok(())
+        all.into_iter().try_for_each(Running::check)
     }
 }
 
@@ -125,7 +120,7 @@ fn start_emulator(
 ) -> anyhow::Result<Running> {
     let mut emulator = Command::new(share.join("btvirt"));
     emulator.arg(format!("-l{adapters}"));
-    let emulator = started("btvirt", emulator, logs)?;
+    let emulator = Running::part("btvirt", emulator, logs)?;
     let last = sysfs(adapters.saturating_sub(1));
     until("btvirt makes its adapters", limit, || Ok(last.exists()))?;
     Ok(emulator)
@@ -134,9 +129,4 @@ fn start_emulator(
 /// Where the kernel shows an adapter.
 fn sysfs(adapter: usize) -> PathBuf {
     PathBuf::from(format!("/sys/class/bluetooth/hci{adapter}"))
-}
-
-fn started(name: &str, mut command: Command, logs: &Path) -> anyhow::Result<Running> {
-    command.stdin(Stdio::null());
-    Running::start(name, command, Lines::Stdout, &logs.join(format!("{name}.log")))
 }

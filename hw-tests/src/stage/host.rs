@@ -12,6 +12,8 @@ const SHORT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     Local,
+    /// The same, with a network of its own.
+    Namespace(String),
     /// What ssh takes as the destination.
     Ssh(String),
 }
@@ -31,11 +33,10 @@ impl Host {
     /// A command to run there.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         match &self.reach {
-            Reach::Local => {
-                let (program, rest) = words.split_first().expect("a command has a program");
-                let mut command = Command::new(program);
-                command.args(rest);
-                command
+            Reach::Local => local_command(words),
+            Reach::Namespace(name) => {
+                // The process becomes that of the command.
+                local_command(&[&["ip", "netns", "exec", name], words].concat())
             }
             Reach::Ssh(destination) => {
                 let mut command = Command::new("ssh");
@@ -70,6 +71,13 @@ impl Host {
     }
 }
 
+/// A command of this machine.
+pub(super) fn local_command(words: &[&str]) -> Command {
+    let mut command = Command::new(words.first().copied().unwrap_or("true"));
+    command.args(words.iter().skip(1));
+    command
+}
+
 /// A word as the shell of an SSH host takes it.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@,+".contains(c);
@@ -91,6 +99,17 @@ mod tests {
         let output = Command::new("sh").args(["-c", &script]).output().unwrap();
         let expected: Vec<u8> = words.iter().flat_map(|w| [w.as_bytes(), b"\0"].concat()).collect();
         assert_eq!(output.stdout, expected);
+    }
+
+    #[test]
+    fn a_namespace_gets_the_words_as_they_are() {
+        let reach = Reach::Namespace("radio0".to_owned());
+        let host =
+            Host { name: "radio0".to_owned(), reach, hedgerow: String::new(), sudo: Vec::new() };
+        let command = host.command(&["echo", "a b"]);
+        let words: Vec<_> = command.get_args().map(|word| word.to_str().unwrap()).collect();
+        assert_eq!(command.get_program(), "ip");
+        assert_eq!(words, ["netns", "exec", "radio0", "echo", "a b"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Between looks at something that cannot be waited for.
@@ -71,6 +72,22 @@ impl Running {
         });
         let log = log.to_owned();
         Ok(Self { name: name.to_owned(), child, lines, next: None, reader: Some(reader), log })
+    }
+
+    /// Starts a part of the rig: a service that runs until somebody ends it. Its log is called like it.
+    pub(crate) fn part(name: &str, mut command: Command, logs: &Path) -> anyhow::Result<Self> {
+        command.stdin(Stdio::null());
+        Self::start(name, command, Lines::Stdout, &logs.join(format!("{name}.log")))
+    }
+
+    /// # Errors
+    /// If it has ended, though it is part of the rig and nobody ended it.
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.has_ended()? {
+            let words = last_words(&self.log);
+            bail!("{} of the rig ended by itself ({status}): {words}", self.name);
+        }
+        Ok(())
     }
 
     /// What it is told, if it was started with a pipe for that.
@@ -143,6 +160,15 @@ impl Running {
     /// How it ended, if it has.
     pub(crate) fn has_ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn terminate(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("a process has an id")?, Signal::TERM)
+            .with_context(|| format!("cannot end {}", self.name))?;
+        self.wait(limit)?;
+        Ok(())
     }
 
     /// Ends it, without asking.
@@ -275,6 +301,34 @@ mod tests {
         let error = running.event("ready", LIMIT).unwrap_err().to_string();
         assert!(error.starts_with("it ended (exit status: 3) without"), "{error}");
         assert!(std::fs::read_to_string(&log).unwrap().contains("why"));
+    }
+
+    #[test]
+    fn a_part_that_ends_by_itself_is_told_with_its_last_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = Running::part("it", shell("echo why >&2; exit 3"), folder.path()).unwrap();
+        part.wait(LIMIT).unwrap();
+        let error = part.check().unwrap_err().to_string();
+        assert_eq!(error, "it of the rig ended by itself (exit status: 3): why");
+    }
+
+    #[test]
+    fn a_program_that_is_asked_to_end_may_clean_up_and_one_that_does_not_end_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let begun = |name: &str, script: &str| {
+            let mut part = Running::part(name, shell(script), folder.path()).unwrap();
+            assert_eq!(part.line(LIMIT).unwrap().as_deref(), Some("up"));
+            part
+        };
+        let waiting = "while :; do sleep 0.01; done";
+        let mut polite =
+            begun("polite", &format!("trap 'echo bye; exit' TERM; echo up; {waiting}"));
+        polite.check().unwrap();
+        polite.terminate(LIMIT).unwrap();
+        assert_eq!(polite.line(LIMIT).unwrap().as_deref(), Some("bye"));
+        let mut deaf = begun("deaf", &format!("trap '' TERM; echo up; {waiting}"));
+        let error = deaf.terminate(Duration::from_millis(50)).unwrap_err().to_string();
+        assert_eq!(error, "deaf did not end within 0 s");
     }
 
     #[test]
