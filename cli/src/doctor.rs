@@ -1,6 +1,5 @@
 //! What `doctor` looks at: one file for each part of the machine.
 
-pub(crate) mod bluetooth;
 pub(crate) mod clock;
 pub(crate) mod configuration;
 pub(crate) mod files;
@@ -10,6 +9,7 @@ pub(crate) mod interfaces;
 pub(crate) mod multicast;
 pub(crate) mod node;
 pub(crate) mod port;
+pub(crate) mod radios;
 
 use serde::Serialize;
 

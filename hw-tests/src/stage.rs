@@ -171,7 +171,6 @@ impl Stage {
     /// Starts a node that has this radio, an adapter if given, and no other network. `more` follows
     /// in its configuration, outside of any section: `transports.wifi_direct.x = 1`. The adapter has
     /// no channels of L2CAP there: the kernel has sockets of Bluetooth in its first namespace only.
-    #[expect(dead_code, reason = "for scenarios of Wi-Fi Direct, once hedgerow has it")]
     pub(crate) fn node_with_radio(
         &self,
         name: &str,

@@ -164,6 +164,7 @@ impl MeshBuilder {
     pub fn own_drivers_only(mut self) -> Self {
         self.config.transports.lan.enabled = false;
         self.config.transports.ble.enabled = false;
+        self.config.transports.wifi_direct.enabled = false;
         self
     }
 
@@ -214,6 +215,7 @@ impl MeshBuilder {
         let mut drivers = self.drivers;
         let listen_addresses = add_lan(&config, &mut drivers);
         add_ble(&config, &mut drivers);
+        add_wifi_direct(&config, &mut drivers);
         let (limit, found) = (usize::from(u8::MAX), drivers.len());
         if found > limit {
             return Err(StartError::TooManyTransports { limit, found });
@@ -258,6 +260,20 @@ fn add_ble(config: &Config, drivers: &mut Vec<Box<dyn Driver>>) {
     }
     drivers.push(Box::new(hedgerow_ble::Ble::new(ble.driver())));
 }
+
+#[cfg(feature = "wifi-direct")]
+fn add_wifi_direct(config: &Config, drivers: &mut Vec<Box<dyn Driver>>) {
+    let wifi_direct = &config.transports.wifi_direct;
+    if !wifi_direct.enabled {
+        let how = "switched off: set transports.wifi_direct.enabled = true to use Wi-Fi Direct";
+        drivers.push(Box::new(Disabled::new(ConnectionType::P2PWiFi, how)));
+        return;
+    }
+    drivers.push(Box::new(hedgerow_wifi_direct::WifiDirect::new(wifi_direct.driver())));
+}
+
+#[cfg(not(feature = "wifi-direct"))]
+fn add_wifi_direct(_: &Config, _: &mut Vec<Box<dyn Driver>>) {}
 
 #[cfg(not(feature = "ble"))]
 fn add_ble(_: &Config, _: &mut Vec<Box<dyn Driver>>) {}

@@ -37,8 +37,8 @@ pub use error::{ConfigError, Place, Problem, Problems};
 pub use network::NetworkConfig;
 pub use presence::PresenceConfig;
 pub use transports::{
-    BleConfig, ConnectConfig, InterfacesConfig, LanConfig, ListenConfig, TcpListenConfig,
-    TransportsConfig,
+    BleConfig, ConnectConfig, InterfacesConfig, LanConfig, ListenConfig, PowerConfig,
+    TcpListenConfig, TransportsConfig, UpgradesConfig, WifiDirectConfig,
 };
 
 /// Everything a node can be told.

@@ -9,7 +9,7 @@
 //! - [`home`]: where a node keeps its key
 //! - [`cipher`]: what seals it all
 //! - `lan`: the network interfaces, and which of them are used (feature `lan`)
-//! - `ble`: a look at Bluetooth without a node (feature `ble`)
+//! - `ble`, `wifi_direct`: a look at a radio without a node (features `ble`, `wifi-direct`)
 //! - [`driver`]: how to bring a transport of one's own
 //! - [`memory`]: links inside one process, for tests and demonstrations
 //!
@@ -32,8 +32,8 @@
 //! A node runs inside a tokio runtime. All handles are cheap, and every method that waits says
 //! what happens when its future is dropped.
 //!
-//! Features, all on by default: `lan`, the local network; `ble`, Bluetooth LE; `accelerated`,
-//! ciphers that use what the processor has.
+//! Features, all on by default: `lan`, the local network; `ble`, Bluetooth LE; `wifi-direct`, Wi-Fi
+//! Direct; `accelerated`, ciphers that use what the processor has.
 
 #![forbid(unsafe_code)]
 
@@ -63,6 +63,8 @@ pub use hedgerow_driver as driver;
 #[cfg(feature = "lan")]
 pub use hedgerow_lan as lan;
 pub use hedgerow_memory as memory;
+#[cfg(feature = "wifi-direct")]
+pub use hedgerow_wifi_direct as wifi_direct;
 pub use home::Home;
 pub use links::{Link, LinkState, Stranger, TransportStatus};
 pub use mesh::{Mesh, MeshClosed};

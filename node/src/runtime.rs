@@ -144,9 +144,12 @@ pub(crate) fn start(start: Start) -> Mesh {
             give_up: config.bus.give_up(),
             ..Default::default()
         },
+        upgrades: config.transports.wifi_direct.upgrades.policy(),
         ..Default::default()
     };
+    let power = config.transports.wifi_direct.power.of_node();
     let mut node = Node::new(clock.now(), local.clone(), node_config, Box::new(Entropic));
+    node.set_power(clock.now(), power);
     let (slot, reports) = NodeSlot::new();
     let mut running = Drivers::default();
     for driver in drivers {

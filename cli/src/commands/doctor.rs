@@ -10,8 +10,8 @@ use hedgerow::home::survey;
 use crate::arguments::UpArguments;
 use crate::control::{Status, TransportLine};
 use crate::doctor::{
-    Check, Level, bluetooth, clock, configuration, files, firewall, home, interfaces, multicast,
-    node, port,
+    Check, Level, clock, configuration, files, firewall, home, interfaces, multicast, node, port,
+    radios,
 };
 use crate::failure::{ErrorCode, Failure};
 use crate::output::{Output, printable};
@@ -45,11 +45,11 @@ pub(super) async fn run(
     }
     checks.push(running);
     let config = config.unwrap_or_default();
-    let bluetooth = match &status {
-        Some(_) => None,
-        None => Some(bluetooth::look(&config.transports.ble).await),
+    let radios = match &status {
+        Some(_) => Vec::new(),
+        None => radios::look(&config.transports).await,
     };
-    let works = look_at_transports(config, status, bluetooth, &mut checks);
+    let works = look_at_transports(config, status, &radios, &mut checks);
     print(&checks, output)?;
     let cannot_start = |check: &Check| check.status == Level::Fail && NEEDED.contains(&check.check);
     Ok(match works {
@@ -64,7 +64,7 @@ pub(super) async fn run(
 fn look_at_transports(
     config: Config,
     status: Option<Status>,
-    bluetooth: Option<TransportLine>,
+    radios: &[TransportLine],
     checks: &mut Vec<Check>,
 ) -> bool {
     let (ip, listen_port) = config.tcp_listener();
@@ -102,12 +102,10 @@ fn look_at_transports(
         let listen = status.map(|status| status.listen).unwrap_or_default();
         checks.push(firewall::check(&listen, listen_port));
     }
-    if let Some(line) = bluetooth {
+    for line in radios {
         works |= line.works;
-        checks.push(node::transport(&line));
+        checks.push(node::transport(line));
     }
-    let hint = "use the local network or Bluetooth";
-    checks.push(Check::warn("transport", "Wi-Fi Direct is not built in yet", hint));
     works
 }
 

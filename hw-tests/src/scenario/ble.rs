@@ -16,20 +16,18 @@ mod repeat;
 mod rival;
 mod slots;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
+use super::talk::{
+    GONE_SECONDS, MEET_SECONDS, connections, graph, links_up, meet, millis, ms, say,
+};
 use super::{Group, Scenario};
 use crate::outcome::Figures;
 use crate::stage::running::until;
 use crate::stage::{Adapter, Node, Stage};
-
-/// From the start of two nodes to the first message: a scan's pause, a connection, a handshake.
-const MEET_SECONDS: u64 = 60;
-/// From a silence to its being noticed: a link is given up after 16 s of it.
-const GONE_SECONDS: u64 = 40;
 
 const fn scenario(
     name: &'static str,
@@ -88,43 +86,6 @@ fn name(index: usize) -> String {
     format!("node{index}")
 }
 
-/// Waits until two see each other and a message has come through, each way.
-fn meet(stage: &Stage, one: &Node, other: &Node) -> anyhow::Result<()> {
-    let limit = stage.limit(MEET_SECONDS);
-    for (from, to) in [(one, other), (other, one)] {
-        from.await_peer(to, None, limit)?;
-        say(stage, from, to, "hello")?;
-    }
-    Ok(())
-}
-
-/// A message, from an application to the other one.
-fn say(stage: &Stage, from: &Node, to: &Node, text: &str) -> anyhow::Result<()> {
-    from.send(to, text, stage.limit(MEET_SECONDS))?;
-    let heard = to.ask(&["listen", "--count", "1", "--timeout", "5"])?;
-    let is_it = heard.iter().any(|line| line["text"] == text && line["from"] == from.key());
-    ensure!(is_it, "{} sent {} bytes, {} heard {heard:?}", from.name, text.len(), to.name);
-    Ok(())
-}
-
-/// How many links a node has to another one that carry data.
-fn links_up(node: &Node, other: &Node) -> anyhow::Result<usize> {
-    let links = node.ask(&["links"])?;
-    let is_up = |link: &&Value| link["peerKeyString"] == other.key() && link["state"] == "up";
-    Ok(links.iter().filter(is_up).count())
-}
-
-/// The connections that a node's graph has, each of them once.
-fn connections(graph: &Value) -> Vec<&Value> {
-    let remote = graph["remotePeers"].as_array().into_iter().flatten();
-    let peers = remote.chain([&graph["localPeer"]]);
-    let mut all: Vec<&Value> =
-        peers.flat_map(|peer| peer["connections"].as_array().into_iter().flatten()).collect();
-    all.sort_by_key(|connection| connection["id"].as_str().unwrap_or_default().to_owned());
-    all.dedup_by_key(|connection| connection["id"].clone());
-    all
-}
-
 /// Whether a graph has a Bluetooth connection between two.
 fn is_connected(graph: &Value, one: &Node, other: &Node) -> bool {
     connections(graph).iter().any(|connection| {
@@ -132,10 +93,6 @@ fn is_connected(graph: &Value, one: &Node, other: &Node) -> bool {
         let has = |node: &Node| ends.iter().any(|end| **end == node.key());
         has(one) && has(other) && connection["connectionType"] == "Bluetooth"
     })
-}
-
-fn graph(node: &Node) -> anyhow::Result<Value> {
-    node.ask(&["graph"])?.pop().context("`graph` printed nothing")
 }
 
 /// What `doctor` says of Bluetooth must have these words, with the node or without it.
@@ -150,14 +107,6 @@ fn doctor_says(node: &Node, words: &[&str]) -> anyhow::Result<()> {
     let is_told = told.iter().any(|text| words.iter().all(|word| text.contains(word)));
     ensure!(is_told, "{}: doctor says {told:?}, without {words:?}", node.name);
     Ok(())
-}
-
-fn ms(since: Instant) -> Value {
-    millis(since.elapsed())
-}
-
-fn millis(time: Duration) -> Value {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).into()
 }
 
 /// Waits until the adapter of a scenario has no connection left.

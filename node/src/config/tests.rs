@@ -167,14 +167,33 @@ fn an_unknown_key_is_an_error_with_its_place_and_the_nearest_known_one() {
 
 #[test]
 fn no_section_ignores_an_unknown_key() {
-    let sections =
-        ["network", "transports", "transports.lan", "connect", "listen", "presence", "bus"];
+    let sections = [
+        "network",
+        "transports",
+        "transports.lan",
+        "transports.wifi_direct",
+        "connect",
+        "listen",
+        "presence",
+        "bus",
+    ];
     for section in sections {
         let error = Config::from_toml_str(&format!("{section}.mystery = 1")).unwrap_err();
         assert!(error.to_string().contains("unknown field `mystery`"), "{section}: {error}");
     }
     let error = Config::from_toml_str("listen.tcp = { port = 1, mystery = 1 }").unwrap_err();
     assert!(error.to_string().contains("unknown field `mystery`"), "{error}");
+}
+
+#[test]
+fn a_radio_that_cannot_be_named_so_is_told() {
+    let good = "transports.wifi_direct = { interface = \"wlan0\", bus = \"unix:path=/b\", power = \"low\" }";
+    assert_eq!(problems(good), [""; 0]);
+    let found = problems(
+        "transports.wifi_direct = { interface = \"wlan0123456789ab\", bus = \"/run/bus\" }",
+    );
+    assert!(found[0].starts_with("transports.wifi_direct.interface: "), "{found:?}");
+    assert!(found[1].starts_with("transports.wifi_direct.bus: "), "{found:?}");
 }
 
 #[test]

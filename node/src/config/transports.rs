@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use hedgerow_core::dial::upgrade::{Power, UpgradePolicy};
 use serde::{Deserialize, Serialize};
 
 /// One section for each transport.
@@ -12,6 +13,8 @@ pub struct TransportsConfig {
     pub lan: LanConfig,
     /// Bluetooth LE.
     pub ble: BleConfig,
+    /// Wi-Fi Direct.
+    pub wifi_direct: WifiDirectConfig,
 }
 
 /// Bluetooth LE: peers find each other by advertisements and connect over GATT or L2CAP.
@@ -47,6 +50,96 @@ impl BleConfig {
             adapter: self.adapter.clone(),
             links_max: self.links_max,
             l2cap: self.l2cap,
+        }
+    }
+}
+
+/// Wi-Fi Direct: peers in sight of each other form a small Wi-Fi network of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WifiDirectConfig {
+    /// Whether it is used at all. Off by default: looking for peers and being in a group take the
+    /// radio from the Wi-Fi network that it may be in.
+    pub enabled: bool,
+    /// The network interface of the radio, such as `wlan0`; the first that wpa_supplicant looks
+    /// after if it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// The message bus that wpa_supplicant is on, as a D-Bus address; the system's if it is not
+    /// given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bus: Option<String>,
+    /// How this device is powered. Who has most power owns groups, and a group is formed the
+    /// sooner the more there is.
+    pub power: PowerConfig,
+    /// Whether a group is formed for peers that are reachable by other ways, where it is faster.
+    pub upgrades: UpgradesConfig,
+}
+
+/// Whether a faster link is made where a slower one stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpgradesConfig {
+    /// Never; those that others make are used.
+    Never,
+    /// Where data waits for so long that it pays.
+    #[default]
+    WhenItPays,
+    /// As soon as data waits.
+    Always,
+}
+
+/// How a device is powered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerConfig {
+    /// From the wall.
+    #[default]
+    Mains,
+    /// From a battery.
+    Battery,
+    /// From one that is nearly empty.
+    Low,
+}
+
+impl UpgradesConfig {
+    /// The same as the core takes it.
+    #[must_use]
+    pub(crate) fn policy(self) -> UpgradePolicy {
+        match self {
+            Self::Never => UpgradePolicy::Never,
+            Self::WhenItPays => UpgradePolicy::WhenItPays,
+            Self::Always => UpgradePolicy::Always,
+        }
+    }
+}
+
+impl PowerConfig {
+    /// The same as the core takes it.
+    #[must_use]
+    pub(crate) fn of_node(self) -> Power {
+        match self {
+            Self::Mains => Power::Mains,
+            Self::Battery => Power::Battery,
+            Self::Low => Power::Low,
+        }
+    }
+}
+
+#[cfg(feature = "wifi-direct")]
+impl WifiDirectConfig {
+    /// The same as the driver takes it.
+    #[must_use]
+    pub fn driver(&self) -> hedgerow_wifi_direct::WifiDirectConfig {
+        use hedgerow_wifi_direct::Power;
+        hedgerow_wifi_direct::WifiDirectConfig {
+            interface: self.interface.clone(),
+            bus: self.bus.clone(),
+            power: match self.power {
+                PowerConfig::Mains => Power::Mains,
+                PowerConfig::Battery => Power::Battery,
+                PowerConfig::Low => Power::Low,
+            },
         }
     }
 }

@@ -7,6 +7,8 @@ use hedgerow_core::network::Network;
 
 use super::{Config, ConfigError, Problem, Problems};
 
+/// The longest name of a network interface on Linux (`IFNAMSIZ`, less its end).
+const INTERFACE_BYTES_MAX: usize = 15;
 /// More links than any Bluetooth controller holds.
 const BLE_LINKS_MAX: usize = 32;
 /// The longest pause of an observer: over it a person thinks the graph is stuck.
@@ -139,6 +141,19 @@ impl Config {
         {
             let message = format!("{adapter:?} names no adapter: write hci0");
             problems.push(Problem::new("transports.ble.adapter", message));
+        }
+        let wifi_direct = &self.transports.wifi_direct;
+        if let Some(name) = &wifi_direct.interface
+            && (name.is_empty() || name.len() > INTERFACE_BYTES_MAX || name.contains(['/', ' ']))
+        {
+            let message = format!("{name:?} names no network interface: write wlan0");
+            problems.push(Problem::new("transports.wifi_direct.interface", message));
+        }
+        if let Some(bus) = &wifi_direct.bus
+            && !bus.contains(':')
+        {
+            let message = format!("{bus:?} is no address of a bus: write unix:path=/run/dbus/..");
+            problems.push(Problem::new("transports.wifi_direct.bus", message));
         }
     }
 }

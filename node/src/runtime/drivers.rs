@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hedgerow_core::id::TransportId;
-use hedgerow_core::io::{Condition, ConnectionType, Dialling, TransportCommand, TransportProfile};
+use hedgerow_core::io::{Condition, ConnectionType, TransportCommand, TransportProfile};
 use hedgerow_driver::{Driver, NodeSlot, connect};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -206,6 +206,7 @@ fn describe(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use hedgerow_core::id::DialId;
+    use hedgerow_core::io::Dialling;
     use hedgerow_driver::{DriverFuture, Port};
     use tokio::sync::oneshot;
 

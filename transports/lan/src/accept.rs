@@ -16,7 +16,9 @@ use tracing::debug;
 
 use crate::LINKS_MAX;
 use crate::condition::{Conditions, Part};
+use crate::interface::InterfaceRules;
 use crate::link::{DRAINS_MAX, TcpLinks};
+use crate::survey::interface_of;
 use crate::task::outcome;
 
 /// Links that one listener holds: those that are up, those whose handshake the core lets be under
@@ -38,6 +40,8 @@ pub(crate) struct Accept {
     pub(crate) conditions: Arc<Conditions>,
     /// The first beacon lets it begin; when the sender is gone, it ends.
     pub(crate) beacon: watch::Receiver<Option<Beacon>>,
+    /// Who comes in over another interface is turned away.
+    pub(crate) only_over: Option<InterfaceRules>,
 }
 
 /// What an accept came to.
@@ -78,6 +82,10 @@ impl Accept {
                 }
                 Ok(Accepted::Nobody) => {}
                 Ok(Accepted::Connection(stream, peer, permit)) => {
+                    if !self.is_welcome(&stream) {
+                        debug!(%peer, "turned away: it came in over another interface");
+                        continue;
+                    }
                     let links = Arc::clone(&self.links);
                     tasks.spawn(async move {
                         let _permit = permit;
@@ -95,6 +103,12 @@ impl Accept {
             outcome(ended)?;
         }
         Ok(())
+    }
+
+    fn is_welcome(&self, stream: &TcpStream) -> bool {
+        let Some(rules) = &self.only_over else { return true };
+        let name = stream.local_addr().and_then(interface_of);
+        name.is_ok_and(|name| name.is_some_and(|name| rules.allows(&name)))
     }
 
     /// The next connection.

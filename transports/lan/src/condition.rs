@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use hedgerow_driver::{Condition, NodeGone, Reports};
+use hedgerow_driver::{Condition, NodeGone};
 use tokio::sync::watch;
+
+use crate::audience::{Audience, LanNews};
 
 /// What may not work, the gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,17 +28,17 @@ pub(crate) struct Conditions {
     failing: watch::Sender<Failing>,
 }
 
-/// Tells the node of every change.
+/// Tells of every change.
 #[derive(Debug)]
 pub(crate) struct Reporter {
     failing: watch::Receiver<Failing>,
-    reports: Reports,
+    audience: Audience,
 }
 
 /// The conditions of a driver, and who reports them.
-pub(crate) fn conditions(reports: Reports) -> (Conditions, Reporter) {
+pub(crate) fn conditions(audience: Audience) -> (Conditions, Reporter) {
     let (sender, failing) = watch::channel(Failing::new());
-    (Conditions { failing: sender }, Reporter { failing, reports })
+    (Conditions { failing: sender }, Reporter { failing, audience })
 }
 
 impl Conditions {
@@ -61,7 +63,7 @@ impl Reporter {
         loop {
             let whole = combine(&self.failing.borrow_and_update());
             if told.as_ref() != Some(&whole) {
-                self.reports.condition(whole.clone()).await?;
+                self.audience.tell(LanNews::Condition(whole.clone())).await?;
                 told = Some(whole);
             }
             if self.failing.changed().await.is_err() {
@@ -87,7 +89,7 @@ mod tests {
     async fn all_is_well_only_when_every_part_is() {
         let (slot, mut node) = NodeSlot::new();
         let (_commands, port) = connect(&slot, TransportId(0));
-        let (conditions, reporter) = conditions(port.reports);
+        let (conditions, reporter) = conditions(Audience::Node(port.reports));
         let reporter = tokio::spawn(reporter.run());
         let mut told = async || match node.recv().await {
             Some((_, Report::Event(TransportEvent::Condition(condition)))) => condition,

@@ -6,13 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hedgerow_driver::{Beacon, Condition, ConditionState, Endpoint, NodeGone, Reports, Sighting};
+use hedgerow_driver::{Beacon, Condition, ConditionState, Endpoint, NodeGone, Sighting};
 use mdns_sd::{ResolvedService, ScopedIp};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
+use crate::audience::{Audience, LanNews};
 use crate::condition::{Conditions, Part};
 use crate::interface::InterfaceRules;
 use crate::responder::{Responder, Verifier};
@@ -40,7 +41,7 @@ pub(crate) struct Discovery {
     pub(crate) listening: watch::Receiver<Vec<SocketAddr>>,
     /// Endpoints that did not answer a dial.
     pub(crate) doubts: mpsc::Receiver<Endpoint>,
-    pub(crate) reports: Reports,
+    pub(crate) audience: Audience,
     pub(crate) conditions: Arc<Conditions>,
     /// The first beacon lets it begin; when the sender is gone, it ends.
     pub(crate) beacon: watch::Receiver<Option<Beacon>>,
@@ -130,7 +131,7 @@ impl Discovery {
                 Some((segment, news)) = heard.recv() => running.on_news(segment, news),
                 Some(endpoint) = self.doubts.recv() => running.on_doubt(&endpoint),
                 Some(_) = running.tasks.join_next() => {}
-                told = tell(&self.reports, first.clone()), if first.is_some() => {
+                told = tell(&self.audience, first.clone()), if first.is_some() => {
                     told?;
                     running.outbox.pop();
                 }
@@ -147,13 +148,16 @@ impl Discovery {
     }
 }
 
-/// Tells the node one thing. Nothing is told when it is dropped before.
-async fn tell(reports: &Reports, what: Option<(Endpoint, Option<Beacon>)>) -> Result<(), NodeGone> {
+/// Tells one thing. Nothing is told when it is dropped before.
+async fn tell(
+    audience: &Audience,
+    what: Option<(Endpoint, Option<Beacon>)>,
+) -> Result<(), NodeGone> {
     match what {
         Some((endpoint, Some(beacon))) => {
-            reports.sighted(Sighting { endpoint, beacon: Some(beacon) }).await
+            audience.tell(LanNews::Sighted(Sighting { endpoint, beacon: Some(beacon) })).await
         }
-        Some((endpoint, None)) => reports.lost(endpoint).await,
+        Some((endpoint, None)) => audience.tell(LanNews::Lost(endpoint)).await,
         None => Ok(()),
     }
 }

@@ -52,6 +52,9 @@ const MADE_FOR_GUESTS: [&str; 19] = [
 /// Names of point-to-point interfaces whose system does not say what they are.
 const POINT_TO_POINT: [&str; 6] = ["ppp*", "tailscale*", "utun*", "wg*", "awdl*", "llw*"];
 
+/// Names of the interfaces of Wi-Fi Direct groups, as wpa_supplicant chooses them.
+const WIFI_GROUPS: &str = "p2p-*";
+
 /// What is known of an interface.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traits<'a> {
@@ -78,6 +81,8 @@ pub enum Skip {
     Port,
     /// A container engine or a virtual machine monitor made it for its guests.
     MadeForGuests,
+    /// It is a Wi-Fi Direct group, which is a transport of its own.
+    WifiGroup,
     /// It is down, or has no address.
     NoAddress,
     /// It is up and connected to nothing.
@@ -92,7 +97,10 @@ impl Skip {
     /// Whether the rules are the reason and other rules could change it.
     #[must_use]
     pub fn is_by_rules(self) -> bool {
-        matches!(self, Self::Denied | Self::NotAllowed | Self::Port | Self::MadeForGuests)
+        matches!(
+            self,
+            Self::Denied | Self::NotAllowed | Self::Port | Self::MadeForGuests | Self::WifiGroup
+        )
     }
 }
 
@@ -104,6 +112,7 @@ impl fmt::Display for Skip {
             Self::Denied => "denied by the configuration",
             Self::NotAllowed => "not among those that the configuration allows",
             Self::Port => "port of a bridge or a bond",
+            Self::WifiGroup => "a Wi-Fi Direct group",
             Self::MadeForGuests => "made for containers or virtual machines",
             Self::NoAddress => "down or without an address",
             Self::NoCarrier => "without a carrier (no cable, no Wi-Fi network)",
@@ -114,6 +123,12 @@ impl fmt::Display for Skip {
 }
 
 impl InterfaceRules {
+    /// Whether an interface of this name is allowed by name.
+    pub(crate) fn allows(&self, name: &str) -> bool {
+        let is_one_of = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, name));
+        is_one_of(&self.allow) && !is_one_of(&self.deny)
+    }
+
     /// Whether an interface is used, or why not.
     pub(crate) fn check(&self, interface: &Traits<'_>) -> Result<(), Skip> {
         let is_one_of =
@@ -141,6 +156,8 @@ fn by_default(interface: &Traits<'_>) -> Result<(), Skip> {
         Err(Skip::PointToPoint)
     } else if is_one_of(&MADE_FOR_GUESTS) || is_docker_network(interface.name) {
         Err(Skip::MadeForGuests)
+    } else if matches(WIFI_GROUPS, interface.name) {
+        Err(Skip::WifiGroup)
     } else {
         Ok(())
     }
@@ -218,6 +235,7 @@ mod tests {
         for name in ["wg0", "ppp0", "utun3", "tailscale0"] {
             assert_eq!(check(&rules, name), Err(Skip::PointToPoint), "{name}");
         }
+        assert_eq!(check(&rules, "p2p-wlan0-3"), Err(Skip::WifiGroup));
     }
 
     #[test]

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod audience;
 mod condition;
 mod dial;
 mod discovery;
@@ -39,7 +40,9 @@ use std::time::Duration;
 
 use hedgerow_driver::{ConnectionType, Dialling, Driver, DriverFuture, Port, TransportProfile};
 
+pub use audience::LanNews;
 pub use interface::{InterfaceRules, Skip};
+pub use run::LanService;
 pub use survey::{InterfaceStatus, interfaces};
 
 /// Links at once. The core tells a newcomer beyond it `AtCapacity`.

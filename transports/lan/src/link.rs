@@ -15,7 +15,7 @@ use hedgerow_driver::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::ReadHalf;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -25,7 +25,7 @@ use crate::socket;
 const CHUNK_BYTES: usize = 256 * 1024;
 const FRAME_BYTES_MAX: usize = 65_536;
 /// A gigabit network through one switch.
-const ESTIMATE: LinkEstimate =
+pub(crate) const ESTIMATE: LinkEstimate =
     LinkEstimate { rate_bytes_per_s: 100_000_000, delay: Duration::from_micros(200) };
 
 /// A block that is read into until less than `READ_BYTES_MIN` is left, which is not worth a
@@ -56,13 +56,21 @@ const SHUTDOWN_WITHIN: Duration = Duration::from_millis(400);
 #[derive(Debug)]
 pub(crate) struct TcpLinks {
     links: Arc<Links>,
+    /// What the networks promise.
+    estimate: LinkEstimate,
     /// Places for links that wait for the other end's close.
     drains: Semaphore,
 }
 
 impl TcpLinks {
-    pub(crate) fn new(reports: Reports) -> Self {
-        Self { links: Arc::new(Links::new(reports)), drains: Semaphore::new(DRAINS_MAX) }
+    pub(crate) fn new(reports: Reports, estimate: LinkEstimate) -> Self {
+        let links = Arc::new(Links::new(reports));
+        Self { links, estimate, drains: Semaphore::new(DRAINS_MAX) }
+    }
+
+    /// How many stand, as it changes.
+    pub(crate) fn standing(&self) -> watch::Receiver<usize> {
+        self.links.standing()
     }
 
     /// The core closes a link.
@@ -88,7 +96,7 @@ impl TcpLinks {
         debug!(?link, %endpoint, ?origin, "link up");
         let shape =
             LinkShape::Stream { chunk_bytes: CHUNK_BYTES, frame_bytes_max: FRAME_BYTES_MAX };
-        let up = LinkUp { link, origin, shape, endpoint, estimate: ESTIMATE };
+        let up = LinkUp { link, origin, shape, endpoint, estimate: self.estimate };
         let outgoing = reports.link_up(up).await?;
 
         let received = |data| reports.received(link, data);

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::accept::Accept;
 use crate::condition::{Conditions, Part};
+use crate::interface::InterfaceRules;
 use crate::link::TcpLinks;
 use crate::listen::{Bound, Missing};
 use crate::task::outcome;
@@ -27,6 +28,8 @@ pub(crate) struct Listeners {
     pub(crate) beacon: watch::Receiver<Option<Beacon>>,
     /// Where they listen.
     pub(crate) listening: watch::Sender<Vec<SocketAddr>>,
+    /// Who comes in over another interface is turned away.
+    only_over: Option<InterfaceRules>,
     tasks: JoinSet<Result<(), NodeGone>>,
     accepting: usize,
 }
@@ -36,10 +39,11 @@ impl Listeners {
         links: Arc<TcpLinks>,
         conditions: Arc<Conditions>,
         beacon: watch::Receiver<Option<Beacon>>,
+        only_over: Option<InterfaceRules>,
     ) -> Self {
         let (listening, _) = watch::channel(Vec::new());
         let tasks = JoinSet::new();
-        Self { links, conditions, beacon, listening, tasks, accepting: 0 }
+        Self { links, conditions, beacon, listening, only_over, tasks, accepting: 0 }
     }
 
     /// Accepts on what is bound, from the first beacon on.
@@ -55,6 +59,7 @@ impl Listeners {
                 links: Arc::clone(&self.links),
                 conditions: Arc::clone(&self.conditions),
                 beacon: self.beacon.clone(),
+                only_over: self.only_over.clone(),
             };
             self.accepting += 1;
             self.tasks.spawn(accept.run());
@@ -101,8 +106,9 @@ pub(crate) fn listeners(
     links: Arc<TcpLinks>,
     conditions: Arc<Conditions>,
     beacon: watch::Receiver<Option<Beacon>>,
+    only_over: Option<InterfaceRules>,
 ) -> std::io::Result<(Listeners, Missing)> {
-    let mut listeners = Listeners::new(links, conditions, beacon);
+    let mut listeners = Listeners::new(links, conditions, beacon, only_over);
     listeners.accept(bound.listeners)?;
     listeners.tell(&bound.missing);
     Ok((listeners, bound.missing))

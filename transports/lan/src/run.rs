@@ -1,25 +1,28 @@
-//! The command loop: it owns every task and never waits for one of them.
+//! Everything that runs: listeners, discovery, dials and links, each a task of its own. The command
+//! loop never waits for one of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hedgerow_driver::{
-    Beacon, DialFailure, DialId, DriverError, Endpoint, LinkOrigin, NodeGone, Port, Reports,
-    Sighting, TransportCommand,
+    Beacon, DialFailure, DialId, DriverError, Endpoint, LinkEstimate, LinkId, LinkOrigin, NodeGone,
+    Port, Reports, Sighting, TransportCommand,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::Lan;
+use crate::audience::{Audience, LanNews};
 use crate::condition::conditions;
 use crate::dial::dial;
 use crate::discovery::Discovery;
-use crate::link::TcpLinks;
+use crate::interface::InterfaceRules;
+use crate::link::{ESTIMATE, TcpLinks};
 use crate::listeners::listeners;
 use crate::task::outcome;
+use crate::{Lan, LanConfig};
 
 /// How long the tasks may take to say goodbye.
 const SHUTDOWN_WITHIN: Duration = Duration::from_millis(800);
@@ -31,21 +34,28 @@ const DOUBTS: usize = 64;
 
 /// Runs the driver until the node shuts down.
 pub(crate) async fn run(lan: Lan, mut port: Port) -> Result<(), DriverError> {
-    let mut running = Running::start(lan, port.reports)?;
+    let audience = Audience::Node(port.reports.clone());
+    let mut service = LanService::begin(lan, port.reports, audience, ESTIMATE, None)?;
     loop {
         tokio::select! {
             command = port.commands.recv() => match command {
-                Some(command) => running.handle_command(command),
+                Some(command) => service.handle_command(command),
                 None => break,
             },
-            Some(ended) = running.tasks.join_next() => outcome(ended)?,
+            ended = service.run() => return Ok(ended?),
         }
     }
-    running.shut_down().await;
+    service.shut_down().await;
     Ok(())
 }
 
-struct Running {
+/// The sockets and the discovery of the local network, for a driver whose networks come and go:
+/// Wi-Fi Direct has it carry links over the interfaces of its groups.
+///
+/// Its links are the node's, reported by the driver's own [`Reports`]; what it sees and what does not
+/// work is told to the driver. Dropped, it cuts everything; [`LanService::shut_down`] ends it well.
+#[derive(Debug)]
+pub struct LanService {
     reports: Reports,
     links: Arc<TcpLinks>,
     /// Dropping a sender cancels its dial. A closed one belongs to a dial that is answered.
@@ -57,26 +67,53 @@ struct Running {
     tasks: JoinSet<Result<(), NodeGone>>,
 }
 
-impl Running {
-    fn start(lan: Lan, reports: Reports) -> Result<Self, DriverError> {
-        let links = Arc::new(TcpLinks::new(reports.clone()));
-        let (conditions, reporter) = conditions(reports.clone());
+impl LanService {
+    /// Begins to listen and to look, on the interfaces that `config` allows by name and on no
+    /// others: who comes in over another one is turned away. `estimate` is what links over them
+    /// promise.
+    ///
+    /// # Errors
+    /// When the runtime does not take the listeners.
+    pub fn start(
+        config: LanConfig,
+        estimate: LinkEstimate,
+        reports: Reports,
+        news: mpsc::Sender<LanNews>,
+    ) -> Result<Self, DriverError> {
+        let only_over = Some(config.interfaces.clone());
+        Self::begin(Lan::bind(config), reports, Audience::Host(news), estimate, only_over)
+    }
+
+    fn begin(
+        lan: Lan,
+        reports: Reports,
+        audience: Audience,
+        estimate: LinkEstimate,
+        only_over: Option<InterfaceRules>,
+    ) -> Result<Self, DriverError> {
+        let links = Arc::new(TcpLinks::new(reports.clone(), estimate));
+        let (conditions, reporter) = conditions(audience.clone());
         let conditions = Arc::new(conditions);
         let (beacon, beacons) = watch::channel(None);
         let (doubts, doubted) = mpsc::channel(DOUBTS);
         let mut tasks = JoinSet::new();
 
-        let (listeners, missing) =
-            listeners(lan.bound, Arc::clone(&links), Arc::clone(&conditions), beacons.clone())
-                .map_err(|error| {
-                    DriverError::with_source("the runtime does not take the listener", error)
-                })?;
+        let (listeners, missing) = listeners(
+            lan.bound,
+            Arc::clone(&links),
+            Arc::clone(&conditions),
+            beacons.clone(),
+            only_over,
+        )
+        .map_err(|error| {
+            DriverError::with_source("the runtime does not take the listener", error)
+        })?;
         if lan.config.mdns_enabled {
             let discovery = Discovery {
                 rules: lan.config.interfaces,
                 listening: listeners.listening.subscribe(),
                 doubts: doubted,
-                reports: reports.clone(),
+                audience: audience.clone(),
                 conditions,
                 beacon: beacons,
             };
@@ -84,22 +121,45 @@ impl Running {
         }
         tasks.spawn(listeners.run(missing));
         tasks.spawn(reporter.run());
-        tasks.spawn(sight(reports.clone(), lan.config.peers));
+        tasks.spawn(sight(audience, lan.config.peers));
         Ok(Self { reports, links, dials: HashMap::new(), beacon, doubts, tasks })
     }
 
     fn handle_command(&mut self, command: TransportCommand) {
         match command {
-            TransportCommand::Advertise(beacon) => {
-                self.beacon.send_if_modified(|shown| shown.replace(beacon) != Some(beacon));
+            TransportCommand::Advertise(beacon) => self.advertise(beacon),
+            TransportCommand::Dial { dial, endpoint } => {
+                self.dial(dial, endpoint.clone(), endpoint)
             }
-            TransportCommand::Dial { dial, endpoint } => self.start_dial(dial, endpoint),
-            TransportCommand::CancelDial(dial) => drop(self.dials.remove(&dial)),
-            TransportCommand::Close(link) => self.links.close(link),
+            TransportCommand::CancelDial(dial) => self.cancel(dial),
+            TransportCommand::Close(link) => self.close(link),
         }
     }
 
-    fn start_dial(&mut self, number: DialId, endpoint: Endpoint) {
+    /// Shows this beacon from now on. Nobody comes in before the first one.
+    pub fn advertise(&self, beacon: Beacon) {
+        self.beacon.send_if_modified(|shown| shown.replace(beacon) != Some(beacon));
+    }
+
+    /// Gives a dial up.
+    pub fn cancel(&mut self, dial: DialId) {
+        self.dials.remove(&dial);
+    }
+
+    /// Closes a link; one that is down is no matter.
+    pub fn close(&self, link: LinkId) {
+        self.links.close(link);
+    }
+
+    /// How many links stand, as it changes.
+    #[must_use]
+    pub fn standing(&self) -> watch::Receiver<usize> {
+        self.links.standing()
+    }
+
+    /// Carries out a dial of the node's at `endpoint`, and answers it. The link is known as
+    /// `known_as`, the endpoint that the node dialled.
+    pub fn dial(&mut self, number: DialId, endpoint: Endpoint, known_as: Endpoint) {
         self.dials.retain(|_, cancel| !cancel.is_closed());
         let (cancel, cancelled) = oneshot::channel();
         self.dials.insert(number, cancel);
@@ -112,7 +172,7 @@ impl Running {
                 connected = dial(&endpoint) => connected,
             };
             match connected {
-                Ok(stream) => links.carry(stream, LinkOrigin::Dialled(number), endpoint).await,
+                Ok(stream) => links.carry(stream, LinkOrigin::Dialled(number), known_as).await,
                 Err(reason) => {
                     if is_doubt(&reason, began.elapsed()) {
                         let _ = doubts.try_send(endpoint);
@@ -123,8 +183,22 @@ impl Running {
         });
     }
 
+    /// Runs until the node is gone.
+    ///
+    /// # Errors
+    /// [`NodeGone`]: nobody reads reports any more.
+    ///
+    /// # Cancel safety
+    /// Everything goes on, and nothing is lost, when the future is dropped.
+    pub async fn run(&mut self) -> Result<(), NodeGone> {
+        while let Some(ended) = self.tasks.join_next().await {
+            outcome(ended)?;
+        }
+        std::future::pending().await
+    }
+
     /// Ends everything well; what takes too long is dropped with the tasks.
-    async fn shut_down(mut self) {
+    pub async fn shut_down(mut self) {
         drop(self.beacon);
         drop(self.dials);
         self.links.shut_down();
@@ -146,9 +220,10 @@ fn is_doubt(reason: &DialFailure, after: Duration) -> bool {
 }
 
 /// Reports the configured peers.
-async fn sight(reports: Reports, peers: Vec<String>) -> Result<(), NodeGone> {
+async fn sight(audience: Audience, peers: Vec<String>) -> Result<(), NodeGone> {
     for peer in peers {
-        reports.sighted(Sighting { endpoint: Endpoint::new(&peer), beacon: None }).await?;
+        let sighting = Sighting { endpoint: Endpoint::new(&peer), beacon: None };
+        audience.tell(LanNews::Sighted(sighting)).await?;
     }
     Ok(())
 }

@@ -172,6 +172,18 @@ fn take<'a>(
     if taken.is_empty() { Err(Skip::NotReady) } else { Ok(taken) }
 }
 
+/// The interface that has an address of this machine.
+pub(crate) fn interface_of(address: SocketAddr) -> io::Result<Option<String>> {
+    let scope_id = match address {
+        SocketAddr::V6(v6) => v6.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    let is_it = |interface: &if_addrs::Interface| {
+        interface.ip() == address.ip() && (scope_id == 0 || interface.index == Some(scope_id))
+    };
+    Ok(get_if_addrs()?.into_iter().find(is_it).map(|interface| interface.name))
+}
+
 /// The names of all interfaces, also of those without an address, where the system says.
 fn names() -> Vec<String> {
     let table = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
@@ -242,6 +254,13 @@ mod tests {
     fn an_address_of_this_machine_is_ready_and_a_foreign_one_is_not() {
         assert!(is_ready("127.0.0.1".parse().unwrap(), 1));
         assert!(!is_ready("192.0.2.1".parse().unwrap(), 1));
+    }
+
+    #[test]
+    fn an_address_of_this_machine_has_an_interface_and_a_foreign_one_has_none() {
+        let of = |address: &str| interface_of(address.parse().unwrap()).unwrap();
+        assert!(of("127.0.0.1:7").is_some());
+        assert_eq!(of("192.0.2.1:7"), None);
     }
 
     #[test]

@@ -1,0 +1,356 @@
+//! What a radio does about groups: pure, so that many radios can be tried against each other.
+//!
+//! A radio is in one group at a time. Whoever is dialled is met in the group that stands, or by one
+//! that is formed: by joining that of an owner, by inviting a device into one's own, or by a
+//! negotiation about who becomes the owner of a new one. A group without links is left.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use hedgerow_driver::{Beacon, DialFailure, DialId, Endpoint};
+use tokio::time::Instant;
+
+use crate::address::DeviceAddress;
+use crate::name::Shown;
+use crate::owner::intent;
+
+/// Devices that are remembered.
+const DEVICES_MAX: usize = 256;
+/// Endpoints within the group.
+const NEIGHBOURS_MAX: usize = 64;
+/// A negotiation that takes longer has failed; wpa_supplicant gives up after 15 to 30 s.
+const FORMED_WITHIN: Duration = Duration::from_secs(35);
+/// A group in which nobody has a link is left after this: the next dial may come at once.
+const IDLE_MAX: Duration = Duration::from_secs(20);
+
+/// What the radio is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Form a group with a device, or join the one that it owns.
+    Connect { device: DeviceAddress, intent: u8, joins: bool },
+    /// Give up forming a group.
+    Abandon,
+    /// Ask a device to join the group that this one owns.
+    Invite(DeviceAddress),
+    /// Let a device into the group that this one owns.
+    Admit(DeviceAddress),
+    /// Say no to a device that asks for a group.
+    Reject(DeviceAddress),
+    /// Leave the group.
+    Leave,
+    /// Carry out a dial at an endpoint within the group.
+    Dial { dial: DialId, at: Endpoint, known_as: Endpoint },
+    /// A dial came to nothing.
+    Failed(DialId, DialFailure),
+}
+
+/// What becomes of the radio.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Free,
+    /// A negotiation is under way.
+    Forming {
+        with: DeviceAddress,
+        until: Instant,
+        /// It was begun for a dial.
+        is_ours: bool,
+    },
+    /// In a group.
+    Member {
+        owns: bool,
+        idle_since: Option<Instant>,
+    },
+}
+
+/// A device in sight.
+#[derive(Clone, Copy, Debug)]
+struct Device {
+    shown: Shown,
+    owns_group: bool,
+}
+
+/// The decisions of one radio.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    own: Option<Shown>,
+    phase: Phase,
+    devices: BTreeMap<DeviceAddress, Device>,
+    /// Who is in the group, by endpoint.
+    neighbours: BTreeMap<Endpoint, Beacon>,
+    /// Dials that wait for a group, or to meet their peer in it.
+    waiting: BTreeMap<DialId, DeviceAddress>,
+    links: usize,
+    orders: VecDeque<Order>,
+}
+
+impl Groups {
+    pub(crate) fn new() -> Self {
+        Self {
+            own: None,
+            phase: Phase::Free,
+            devices: BTreeMap::new(),
+            neighbours: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            links: 0,
+            orders: VecDeque::new(),
+        }
+    }
+
+    /// What to do next.
+    pub(crate) fn poll(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    /// What this device shows from now on.
+    pub(crate) fn show(&mut self, own: Shown) {
+        self.own = Some(own);
+    }
+
+    /// Whether the radio is in no group and forms none: it may look for devices at length.
+    pub(crate) fn is_free(&self) -> bool {
+        self.phase == Phase::Free
+    }
+
+    /// Whether somebody waits to be met.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// A device of ours is in sight. Says whether there is a place for it.
+    pub(crate) fn on_device(
+        &mut self,
+        device: DeviceAddress,
+        shown: Shown,
+        owns_group: bool,
+    ) -> bool {
+        let is_known = self.devices.contains_key(&device);
+        if is_known || self.devices.len() < DEVICES_MAX {
+            self.devices.insert(device, Device { shown, owns_group });
+            return true;
+        }
+        false
+    }
+
+    /// A device is out of sight.
+    pub(crate) fn on_device_lost(&mut self, device: DeviceAddress) {
+        self.devices.remove(&device);
+    }
+
+    /// The node dials a device.
+    pub(crate) fn on_dial(&mut self, now: Instant, dial: DialId, device: DeviceAddress) {
+        let (Some(known), Some(own)) = (self.devices.get(&device).copied(), self.own) else {
+            self.orders.push_back(Order::Failed(dial, DialFailure::Unreachable));
+            return;
+        };
+        match &self.phase {
+            Phase::Free => {
+                self.waiting.insert(dial, device);
+                // Who is in a group already cannot form another one; what it is in has an owner.
+                let owner = self.owner_for(device);
+                let with = owner.unwrap_or(device);
+                self.begin(now, with, intent(&own, &known.shown), owner.is_some());
+            }
+            Phase::Forming { with, .. }
+                if *with == device || self.owner_for(device) == Some(*with) =>
+            {
+                self.waiting.insert(dial, device);
+            }
+            Phase::Forming { with, .. } => {
+                let what = format!("the radio forms a group with {with}");
+                self.orders.push_back(Order::Failed(dial, DialFailure::Unavailable(what)));
+            }
+            Phase::Member { owns, .. } => {
+                let owns = *owns;
+                self.waiting.insert(dial, device);
+                if self.meet(dial) {
+                    return;
+                }
+                if owns {
+                    self.orders.push_back(Order::Invite(device));
+                } else if known.owns_group {
+                    self.waiting.remove(&dial);
+                    let what = "the radio is in another group".to_owned();
+                    self.orders.push_back(Order::Failed(dial, DialFailure::Unavailable(what)));
+                }
+                // A device without a group may be joining this one just now.
+            }
+        }
+    }
+
+    /// The node gives a dial up. Says whether it was waiting here; else its connection is being made.
+    pub(crate) fn on_cancel(&mut self, dial: DialId) -> bool {
+        if self.waiting.remove(&dial).is_none() {
+            return false;
+        }
+        self.orders.push_back(Order::Failed(dial, DialFailure::Cancelled));
+        if matches!(self.phase, Phase::Forming { is_ours: true, .. }) && self.waiting.is_empty() {
+            self.phase = Phase::Free;
+            self.orders.push_back(Order::Abandon);
+        }
+        true
+    }
+
+    /// The group to join for a device: its own, or that of another one in sight, in which it may be.
+    fn owner_for(&self, device: DeviceAddress) -> Option<DeviceAddress> {
+        let wanted = self.devices.get(&device)?;
+        if wanted.owns_group {
+            return Some(device);
+        }
+        let is_it = |known: &Device| known.owns_group && known.shown.may_meet(&wanted.shown);
+        self.devices.iter().find(|(_, known)| is_it(known)).map(|(owner, _)| *owner)
+    }
+
+    /// A device asks for a group.
+    pub(crate) fn on_request(&mut self, now: Instant, device: DeviceAddress) {
+        let known = self.devices.get(&device).copied();
+        let welcome = known.zip(self.own).filter(|(known, own)| known.shown.may_meet(own));
+        let Some((known, own)) = welcome else {
+            self.orders.push_back(Order::Reject(device));
+            return;
+        };
+        match &self.phase {
+            Phase::Free => self.begin(now, device, intent(&own, &known.shown), false),
+            // Both ask at once, and wpa_supplicant makes one negotiation of it.
+            Phase::Forming { with, .. } if *with == device => {}
+            Phase::Forming { .. } | Phase::Member { .. } => {
+                self.orders.push_back(Order::Reject(device));
+            }
+        }
+    }
+
+    /// A device asks to be let into the group that this one owns. Before a negotiation devices ask
+    /// the same, and are answered by that.
+    pub(crate) fn on_knock(&mut self, device: DeviceAddress) {
+        if matches!(self.phase, Phase::Member { owns: true, .. }) && self.is_welcome(device) {
+            self.orders.push_back(Order::Admit(device));
+        }
+    }
+
+    fn is_welcome(&self, device: DeviceAddress) -> bool {
+        let known = self.devices.get(&device).zip(self.own);
+        known.is_some_and(|(known, own)| known.shown.may_meet(&own))
+    }
+
+    /// The owner of a group asks this device to join.
+    pub(crate) fn on_invitation(&mut self, now: Instant, owner: DeviceAddress) {
+        if self.is_welcome(owner) && self.phase == Phase::Free {
+            self.begin(now, owner, 0, true);
+        }
+    }
+
+    fn begin(&mut self, now: Instant, device: DeviceAddress, intent: u8, joins: bool) {
+        let is_ours = !self.waiting.is_empty();
+        self.phase = Phase::Forming { with: device, until: now + FORMED_WITHIN, is_ours };
+        self.orders.push_back(Order::Connect { device, intent, joins });
+    }
+
+    /// The radio is in a group.
+    pub(crate) fn on_started(&mut self, now: Instant, owns: bool) {
+        self.neighbours.clear();
+        self.phase = Phase::Member { owns, idle_since: (self.links == 0).then_some(now) };
+    }
+
+    /// Forming a group has failed.
+    pub(crate) fn on_failed(&mut self, why: &str) {
+        if let Phase::Forming { .. } = self.phase {
+            self.end(why);
+        }
+    }
+
+    /// The group is gone.
+    pub(crate) fn on_finished(&mut self) {
+        if let Phase::Member { .. } = self.phase {
+            self.neighbours.clear();
+            self.end("the group ended");
+        }
+    }
+
+    /// Nothing can be done with the radio any more, or everything begins anew.
+    pub(crate) fn on_radio_gone(&mut self, why: &str) {
+        self.devices.clear();
+        self.neighbours.clear();
+        self.end(why);
+        self.orders.retain(|order| matches!(order, Order::Failed(..)));
+    }
+
+    fn end(&mut self, why: &str) {
+        self.phase = Phase::Free;
+        let failed = std::mem::take(&mut self.waiting);
+        self.orders.extend(
+            failed.into_keys().map(|dial| Order::Failed(dial, DialFailure::Other(why.to_owned()))),
+        );
+    }
+
+    /// Somebody is in the group.
+    pub(crate) fn on_neighbour(&mut self, endpoint: Endpoint, beacon: Beacon) {
+        if self.neighbours.len() < NEIGHBOURS_MAX || self.neighbours.contains_key(&endpoint) {
+            self.neighbours.insert(endpoint, beacon);
+            let waiting: Vec<DialId> = self.waiting.keys().copied().collect();
+            for dial in waiting {
+                self.meet(dial);
+            }
+        }
+    }
+
+    /// Somebody is not in the group any more.
+    pub(crate) fn on_neighbour_lost(&mut self, endpoint: &Endpoint) {
+        self.neighbours.remove(endpoint);
+    }
+
+    /// Dials whoever a dial waits for, if that is in the group.
+    fn meet(&mut self, dial: DialId) -> bool {
+        let Some(device) = self.waiting.get(&dial).copied() else { return false };
+        let Some(label) = self.devices.get(&device).map(|known| known.shown.beacon.label()) else {
+            return false;
+        };
+        let Some((at, _)) = self.neighbours.iter().find(|(_, beacon)| beacon.label() == label)
+        else {
+            return false;
+        };
+        self.waiting.remove(&dial);
+        let (at, known_as) = (at.clone(), device.endpoint());
+        self.orders.push_back(Order::Dial { dial, at, known_as });
+        true
+    }
+
+    /// So many links stand.
+    pub(crate) fn on_links(&mut self, now: Instant, links: usize) {
+        self.links = links;
+        if let Phase::Member { idle_since, .. } = &mut self.phase {
+            *idle_since = match links {
+                0 => Some(idle_since.unwrap_or(now)),
+                _ => None,
+            };
+        }
+    }
+
+    /// When to call [`Groups::on_timeout`].
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Free => None,
+            Phase::Forming { until, .. } => Some(*until),
+            Phase::Member { idle_since, .. } => idle_since.map(|since| since + IDLE_MAX),
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn on_timeout(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Forming { until, .. } if *until <= now => {
+                self.orders.push_back(Order::Abandon);
+                self.end("no group came about in time");
+            }
+            Phase::Member { idle_since: Some(since), .. } if *since + IDLE_MAX <= now => {
+                if self.waiting.is_empty() {
+                    self.orders.push_back(Order::Leave);
+                }
+                // Asked once more if it does not end, and once who waits has met.
+                *since = now;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! Wi-Fi Direct on Linux: wpa_supplicant, over D-Bus.
+
+mod bus;
+mod condition;
+mod events;
+mod look;
+mod radio;
+mod run;
+
+pub(crate) use look::look;
+pub(crate) use run::run;

@@ -1,0 +1,409 @@
+//! The command loop: what the node asks, what wpa_supplicant tells and who is in the group meet in
+//! [`Groups`], whose orders are carried out here.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use hedgerow_driver::{
+    Beacon, Condition, DialFailure, DriverError, NodeGone, Port, Reports, Sighting,
+    TransportCommand,
+};
+use hedgerow_lan::{InterfaceRules, LanConfig, LanNews, LanService};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{debug, info};
+
+use super::bus::words;
+use super::condition::of_call;
+use super::events::Event;
+use super::radio::Radio;
+use crate::address::DeviceAddress;
+use crate::groups::{Groups, Order};
+use crate::name::Shown;
+use crate::{PROMISE, WifiDirectConfig};
+
+/// How long a bus or a daemon that refused is left alone.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Looking for devices takes the radio; between two looks it answers those of others.
+const LOOKS_FOR: Duration = Duration::from_secs(8);
+const LOOKS_EVERY: Duration = Duration::from_secs(20);
+/// The same while links stand, which a look disturbs.
+const LOOKS_EVERY_IN_GROUP: Duration = Duration::from_secs(120);
+/// Goodbyes at the end.
+const GOODBYE_WITHIN: Duration = Duration::from_millis(400);
+/// Events that may wait for the command loop.
+const EVENTS: usize = 64;
+
+/// Runs the driver until the node shuts down.
+pub(crate) async fn run(config: WifiDirectConfig, mut port: Port) -> Result<(), DriverError> {
+    let mut driver = Driver {
+        shown: None,
+        groups: Groups::new(),
+        reports: port.reports.clone(),
+        condition: None,
+        config,
+    };
+    loop {
+        let config = driver.config.clone();
+        let found = driver.beside(&mut port, Radio::find_one(&config)).await?;
+        let Some(found) = found else { return Ok(()) };
+        match found {
+            Ok(radio) => {
+                if driver.use_radio(&mut port, radio).await? == Next::End {
+                    return Ok(());
+                }
+            }
+            Err(no_radio) => driver.tell(no_radio.condition()).await?,
+        }
+        if driver.beside(&mut port, sleep(AGAIN_AFTER)).await?.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Again,
+    End,
+}
+
+struct Driver {
+    config: WifiDirectConfig,
+    /// What this device shows, once the node has said it.
+    shown: Option<Shown>,
+    groups: Groups,
+    reports: Reports,
+    condition: Option<Condition>,
+}
+
+/// The work on one radio.
+struct Work {
+    radio: Radio,
+    lan: LanService,
+    /// The path of the group that stands.
+    group: Option<String>,
+    /// Calls under way; they end in what is wrong, if anything.
+    calls: JoinSet<Option<Wrong>>,
+}
+
+/// What a call came to that failed.
+enum Wrong {
+    /// No group comes about.
+    NoGroup(zbus::Error),
+    /// The radio cannot be used as it should.
+    Radio(zbus::Error),
+}
+
+impl Driver {
+    async fn tell(&mut self, condition: Condition) -> Result<(), NodeGone> {
+        if self.condition.as_ref() == Some(&condition) {
+            return Ok(());
+        }
+        self.condition = Some(condition.clone());
+        self.reports.condition(condition).await
+    }
+
+    fn advertise(&mut self, beacon: Beacon) {
+        let shown = Shown { beacon, power: self.config.power };
+        self.shown = Some(shown);
+        self.groups.show(shown);
+    }
+
+    /// Answers the node while something else is done that it has no radio for. `None` when the node
+    /// shuts down.
+    async fn beside<T>(
+        &mut self,
+        port: &mut Port,
+        other: impl Future<Output = T>,
+    ) -> Result<Option<T>, NodeGone> {
+        let mut other = pin!(other);
+        loop {
+            let command = tokio::select! {
+                done = &mut other => return Ok(Some(done)),
+                command = port.commands.recv() => command,
+            };
+            match command {
+                Some(TransportCommand::Advertise(beacon)) => self.advertise(beacon),
+                Some(TransportCommand::Dial { dial, .. }) => {
+                    let why = "there is no radio for Wi-Fi Direct now".to_owned();
+                    self.reports.dial_failed(dial, DialFailure::Unavailable(why)).await?;
+                }
+                Some(TransportCommand::CancelDial(_) | TransportCommand::Close(_)) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Works with a radio until that is gone or the node shuts down.
+    async fn use_radio(&mut self, port: &mut Port, radio: Radio) -> Result<Next, DriverError> {
+        let (news, mut heard) = mpsc::channel(EVENTS);
+        let interfaces =
+            InterfaceRules { allow: vec![format!("p2p-{}-*", radio.interface)], deny: vec![] };
+        let config =
+            LanConfig { mdns_enabled: true, listen: true, interfaces, ..LanConfig::default() };
+        let lan = LanService::start(config, PROMISE, self.reports.clone(), news)?;
+        let mut links = lan.standing();
+        let (events, mut told) = mpsc::channel(EVENTS);
+        let follower = radio.clone();
+        let mut follow = tokio::spawn(async move { follower.follow(&events).await });
+        info!(interface = radio.interface, "Wi-Fi Direct is in use");
+        let mut work = Work { radio, lan, group: None, calls: JoinSet::new() };
+        if let Some(shown) = self.shown {
+            work.show(shown);
+        }
+        work.listen();
+        self.tell(Condition::ok()).await?;
+        let mut look_at = Instant::now();
+        let next = loop {
+            while let Some(order) = self.groups.poll() {
+                self.carry_out(&mut work, order).await?;
+            }
+            let due = self.groups.next_timeout();
+            tokio::select! {
+                command = port.commands.recv() => match command {
+                    Some(command) => self.on_command(&mut work, command),
+                    None => break Next::End,
+                },
+                Some(event) = told.recv() => self.on_event(&mut work, event).await?,
+                Some(news) = heard.recv() => self.on_news(news).await?,
+                ended = &mut follow => {
+                    debug!(?ended, "wpa_supplicant is gone");
+                    break Next::Again;
+                }
+                changed = links.changed() => if changed.is_ok() {
+                    self.on_links(&mut links);
+                },
+                Some(ended) = work.calls.join_next() => {
+                    if let Ok(Some(wrong)) = ended {
+                        self.on_wrong(wrong).await?;
+                    }
+                }
+                () = sleep_until(look_at), if self.may_look() => {
+                    work.look();
+                    look_at = Instant::now() + self.looks_every();
+                }
+                () = until(due) => self.groups.on_timeout(Instant::now()),
+                gone = work.lan.run() => gone?,
+            }
+        };
+        follow.abort();
+        self.groups.on_radio_gone("the radio is gone");
+        while let Some(order) = self.groups.poll() {
+            if let Order::Failed(dial, reason) = order {
+                self.reports.dial_failed(dial, reason).await?;
+            }
+        }
+        work.end().await;
+        Ok(next)
+    }
+
+    fn may_look(&self) -> bool {
+        self.shown.is_some() && (self.groups.is_free() || !self.groups.is_wanted())
+    }
+
+    fn looks_every(&self) -> Duration {
+        if self.groups.is_free() { LOOKS_EVERY } else { LOOKS_EVERY_IN_GROUP }
+    }
+
+    fn on_links(&mut self, links: &mut watch::Receiver<usize>) {
+        let links = *links.borrow_and_update();
+        self.groups.on_links(Instant::now(), links);
+    }
+
+    fn on_command(&mut self, work: &mut Work, command: TransportCommand) {
+        match command {
+            TransportCommand::Advertise(beacon) => {
+                self.advertise(beacon);
+                work.lan.advertise(beacon);
+                if let Some(shown) = self.shown {
+                    work.show(shown);
+                }
+            }
+            TransportCommand::Dial { dial, endpoint } => match DeviceAddress::parse(&endpoint) {
+                Some(device) => self.groups.on_dial(Instant::now(), dial, device),
+                None => work.lan.dial(dial, endpoint.clone(), endpoint),
+            },
+            TransportCommand::CancelDial(dial) => {
+                if !self.groups.on_cancel(dial) {
+                    work.lan.cancel(dial);
+                }
+            }
+            TransportCommand::Close(link) => work.lan.close(link),
+        }
+    }
+
+    async fn on_event(&mut self, work: &mut Work, event: Event) -> Result<(), NodeGone> {
+        let now = Instant::now();
+        debug!(?event, "wpa_supplicant");
+        match event {
+            Event::Device { device, shown, owns_group } => {
+                if self.groups.on_device(device, shown, owns_group) {
+                    let sighting =
+                        Sighting { endpoint: device.endpoint(), beacon: Some(shown.beacon) };
+                    self.reports.sighted(sighting).await?;
+                }
+            }
+            Event::DeviceLost(device) => {
+                self.groups.on_device_lost(device);
+                self.reports.lost(device.endpoint()).await?;
+            }
+            Event::Request(device) => self.groups.on_request(now, device),
+            Event::Knock(device) => self.groups.on_knock(device),
+            Event::Invitation(owner) => self.groups.on_invitation(now, owner),
+            Event::Started { path, owns } => {
+                info!(owns, "in a Wi-Fi Direct group");
+                work.group = Some(path);
+                self.groups.on_started(now, owns);
+            }
+            Event::Failed(why) => self.groups.on_failed(&why),
+            Event::Finished => {
+                work.group = None;
+                self.groups.on_finished();
+            }
+            Event::FindStopped => work.listen(),
+            Event::Look(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn on_news(&mut self, news: LanNews) -> Result<(), NodeGone> {
+        match news {
+            LanNews::Sighted(sighting) => {
+                if let Some(beacon) = sighting.beacon {
+                    self.groups.on_neighbour(sighting.endpoint.clone(), beacon);
+                }
+                self.reports.sighted(sighting).await
+            }
+            LanNews::Lost(endpoint) => {
+                self.groups.on_neighbour_lost(&endpoint);
+                self.reports.lost(endpoint).await
+            }
+            // Without a group there is no network to look around in.
+            LanNews::Condition(condition) => {
+                debug!(?condition, "in the group");
+                Ok(())
+            }
+        }
+    }
+
+    async fn on_wrong(&mut self, wrong: Wrong) -> Result<(), NodeGone> {
+        match wrong {
+            Wrong::NoGroup(error) => {
+                debug!(error = words(&error), "no group");
+                self.groups.on_failed(&words(&error));
+                Ok(())
+            }
+            Wrong::Radio(error) => self.tell(of_call(&error)).await,
+        }
+    }
+
+    async fn carry_out(&mut self, work: &mut Work, order: Order) -> Result<(), NodeGone> {
+        debug!(?order, "group");
+        match order {
+            Order::Connect { device, intent, joins } => work.connect(device, intent, joins),
+            Order::Abandon => work.call(async move |radio| {
+                // What has ended already cannot be given up.
+                let _ = radio.abandon().await;
+                None
+            }),
+            Order::Invite(device) => work.invite(device),
+            Order::Admit(device) => work.admit(device),
+            Order::Reject(device) => work.call(async move |radio| {
+                let _ = radio.reject(device).await;
+                None
+            }),
+            Order::Leave => work.leave(),
+            Order::Dial { dial, at, known_as } => work.lan.dial(dial, at, known_as),
+            Order::Failed(dial, reason) => self.reports.dial_failed(dial, reason).await?,
+        }
+        Ok(())
+    }
+}
+
+impl Work {
+    /// Calls wpa_supplicant without waiting for it.
+    fn call<F>(&mut self, call: impl FnOnce(Radio) -> F)
+    where
+        F: Future<Output = Option<Wrong>> + Send + 'static,
+    {
+        let radio = self.radio.clone();
+        self.calls.spawn(call(radio));
+    }
+
+    fn show(&mut self, shown: Shown) {
+        self.lan.advertise(shown.beacon);
+        self.call(async move |radio: Radio| {
+            radio.show(&shown.name()).await.err().map(Wrong::Radio)
+        });
+    }
+
+    fn listen(&mut self) {
+        self.call(async move |radio: Radio| {
+            if let Err(error) = radio.listen().await {
+                debug!(error = words(&error), "not listening");
+            }
+            None
+        });
+    }
+
+    fn look(&mut self) {
+        self.call(async move |radio: Radio| {
+            if let Err(error) = radio.find(LOOKS_FOR).await {
+                debug!(error = words(&error), "not looking");
+            }
+            None
+        });
+    }
+
+    fn connect(&mut self, device: DeviceAddress, intent: u8, joins: bool) {
+        self.call(async move |radio: Radio| {
+            radio.connect(device, intent, joins).await.err().map(Wrong::NoGroup)
+        });
+    }
+
+    fn invite(&mut self, device: DeviceAddress) {
+        let Some(group) = self.group.clone() else { return };
+        self.call(async move |radio: Radio| {
+            if let Err(error) = radio.invite(&group, device).await {
+                debug!(error = words(&error), "not invited");
+            }
+            None
+        });
+    }
+
+    fn admit(&mut self, device: DeviceAddress) {
+        let Some(group) = self.group.clone() else { return };
+        self.call(async move |radio: Radio| {
+            if let Err(error) = radio.admit(&group, device).await {
+                debug!(error = words(&error), "not let in");
+            }
+            None
+        });
+    }
+
+    fn leave(&mut self) {
+        let Some(group) = self.group.clone() else { return };
+        self.call(async move |radio: Radio| {
+            if let Err(error) = radio.leave(&group).await {
+                debug!(error = words(&error), "the group is not left");
+            }
+            None
+        });
+    }
+
+    /// Says goodbye and leaves the group.
+    async fn end(mut self) {
+        self.lan.shut_down().await;
+        if let Some(group) = self.group.take() {
+            let _ = timeout(GOODBYE_WITHIN, self.radio.leave(&group)).await;
+        }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
