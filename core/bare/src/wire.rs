@@ -15,8 +15,8 @@ use hedgerow_core::event::{Event, Output};
 use hedgerow_core::id::{DialId, Instance, LinkId, PeerKey, TransportId};
 use hedgerow_core::identity::Identity;
 use hedgerow_core::io::{
-    ConnectionType, Endpoint, Input, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp,
-    Sighting, TransportCommand, TransportEvent, Dialling, TransportProfile,
+    ConnectionType, Dialling, Endpoint, Input, LinkEstimate, LinkLoss, LinkOrigin, LinkShape,
+    LinkUp, Sighting, TransportCommand, TransportEvent, TransportProfile,
 };
 use hedgerow_core::local::Local;
 use hedgerow_core::network::{Network, NetworkSecret};

@@ -8,8 +8,8 @@ use hedgerow_core::config::NodeConfig;
 use hedgerow_core::event::{Event, Output};
 use hedgerow_core::id::{DialId, LinkId, PeerKey, TransportId};
 use hedgerow_core::io::{
-    ConnectionType, Endpoint, Input, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp,
-    Sighting, TransportCommand, TransportEvent, Dialling, TransportProfile,
+    ConnectionType, Dialling, Endpoint, Input, LinkEstimate, LinkLoss, LinkOrigin, LinkShape,
+    LinkUp, Sighting, TransportCommand, TransportEvent, TransportProfile,
 };
 use hedgerow_core::node::Node;
 use hedgerow_core::time::{Duration, Instant};

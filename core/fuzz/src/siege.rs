@@ -11,8 +11,8 @@ use hedgerow_core::crypto::noise::Role;
 use hedgerow_core::event::{Event, Output};
 use hedgerow_core::id::{DialId, LinkId, TransportId};
 use hedgerow_core::io::{
-    ConnectionType, DialFailure, Endpoint, Input, Lane, LinkEstimate, LinkLoss, LinkOrigin,
-    LinkShape, LinkUp, TransportCommand, TransportEvent, Dialling, TransportProfile,
+    ConnectionType, DialFailure, Dialling, Endpoint, Input, Lane, LinkEstimate, LinkLoss,
+    LinkOrigin, LinkShape, LinkUp, TransportCommand, TransportEvent, TransportProfile,
 };
 use hedgerow_core::limits::{EVENTS_MAX, HANDSHAKES_PENDING_MAX};
 use hedgerow_core::link::{Link, LinkEvent, LinkState, Source};

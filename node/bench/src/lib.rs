@@ -15,8 +15,8 @@ use hedgerow_core::entropy::Entropy;
 use hedgerow_core::event::Output;
 use hedgerow_core::id::{DialId, Instance, LinkId, PeerKey, TransportId};
 use hedgerow_core::io::{
-    ConnectionType, Endpoint, Input, Lane, LinkEstimate, LinkOrigin, LinkShape, LinkUp,
-    TransportEvent, Dialling, TransportProfile,
+    ConnectionType, Dialling, Endpoint, Input, Lane, LinkEstimate, LinkOrigin, LinkShape, LinkUp,
+    TransportEvent, TransportProfile,
 };
 use hedgerow_core::local::Local;
 use hedgerow_core::network::Network;
