@@ -117,6 +117,7 @@ pub(crate) fn transport(line: &TransportLine) -> Check {
     let name = match line.transport.as_str() {
         "AccessPoint" => "the local network",
         "Bluetooth" => "Bluetooth",
+        "P2PWiFi" => "Wi-Fi Direct",
         _ => "this transport",
     };
     if line.state == "Ok" {

@@ -55,7 +55,7 @@ fn before_the_first_start_nothing_is_wrong_and_nothing_is_made() {
     }
     let radios = checks(&all, "transport");
     assert!(radios[0]["message"].as_str().unwrap().starts_with("Bluetooth is switched off"));
-    assert!(radios[1]["message"].as_str().unwrap().starts_with("P2PWiFi is switched off"));
+    assert!(radios[1]["message"].as_str().unwrap().starts_with("Wi-Fi Direct is switched off"));
     assert!(!home.exists());
 }
 
