@@ -268,9 +268,7 @@ impl Running {
             News::Resolved(service) => self.on_resolved(id, &service),
             News::Removed(name) => {
                 debug!(name, "gone");
-                for endpoint in self.seen.remove(id, &name) {
-                    self.outbox.put(endpoint, None);
-                }
+                self.remove(id, &name);
             }
             News::Interrupted => {
                 member.sweep_at = Some(Instant::now() + TOLD_AGAIN_WITHIN);
@@ -295,9 +293,7 @@ impl Running {
             Ok(beacon) => beacon,
             Err(error) => {
                 debug!(name, %error, "not a beacon");
-                for endpoint in self.seen.remove(id, name) {
-                    self.outbox.put(endpoint, None);
-                }
+                self.remove(id, name);
                 return;
             }
         };
@@ -308,6 +304,18 @@ impl Running {
             warn!(name, "too many peers or addresses on this network, some are left out");
         }
         self.outbox.extend(changes);
+    }
+
+    fn remove(&mut self, id: SegmentId, name: &str) {
+        let (lost, leftovers) = self.seen.remove(Instant::now().into_std(), id, name);
+        for endpoint in lost {
+            self.outbox.put(endpoint, None);
+        }
+        let Some(member) = self.segments.get(&id) else { return };
+        for name in leftovers {
+            debug!(name, "asking whether an older name is still there");
+            member.verifier.verify(name);
+        }
     }
 
     /// A dial found nobody. Is whoever was seen there still there?

@@ -26,10 +26,13 @@ type Key = (SegmentId, String);
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     instances: HashMap<Key, Instance>,
+    next: u64,
 }
 
 #[derive(Debug, Default)]
 struct Instance {
+    /// Those that came later have a greater number.
+    number: u64,
     endpoints: BTreeSet<Endpoint>,
     /// It may have left unheard.
     is_doubted: bool,
@@ -63,7 +66,10 @@ impl Seen {
         }
         let room = if endpoints.len() > ENDPOINTS_MAX { Err(Full) } else { Ok(()) };
         endpoints.truncate(ENDPOINTS_MAX);
-        let instance = self.instances.entry(key).or_default();
+        let instance = self.instances.entry(key).or_insert_with(|| {
+            self.next += 1;
+            Instance { number: self.next, ..Instance::default() }
+        });
         instance.is_doubted = false;
         let now = endpoints.iter().cloned().collect();
         let before = std::mem::replace(&mut instance.endpoints, now);
@@ -74,10 +80,25 @@ impl Seen {
         (Changes { sighted, lost: self.without(before) }, room)
     }
 
-    /// An instance is gone from a segment.
-    pub(crate) fn remove(&mut self, segment: SegmentId, name: &str) -> Vec<Endpoint> {
-        let before = self.instances.remove(&(segment, name.to_owned())).unwrap_or_default();
-        self.without(before.endpoints)
+    /// An instance is gone from a segment. What was lost with it, and the names that were there
+    /// before it at the same endpoints: whoever takes a new name says goodbye to the old one, but
+    /// the goodbye of a crash never comes, and one may be undone by an answer that was late.
+    pub(crate) fn remove(
+        &mut self,
+        now: Instant,
+        segment: SegmentId,
+        name: &str,
+    ) -> (Vec<Endpoint>, Vec<String>) {
+        let gone = self.instances.remove(&(segment, name.to_owned())).unwrap_or_default();
+        let mut leftovers = Vec::new();
+        for ((of, name), instance) in &mut self.instances {
+            let is_before = *of == segment && instance.number < gone.number;
+            if is_before && !instance.endpoints.is_disjoint(&gone.endpoints) {
+                instance.asked_at = Some(now);
+                leftovers.push(name.clone());
+            }
+        }
+        (self.without(gone.endpoints), leftovers)
     }
 
     /// A segment is gone, with everybody on it.
@@ -192,6 +213,12 @@ mod tests {
         changes
     }
 
+    fn lost(seen: &mut Seen, of: SegmentId, instance: &str) -> Vec<Endpoint> {
+        let (lost, leftovers) = seen.remove(Instant::now(), of, instance);
+        assert_eq!(leftovers, [""; 0]);
+        lost
+    }
+
     #[test]
     fn an_update_sights_what_is_there_and_loses_what_is_not() {
         let mut seen = Seen::default();
@@ -203,8 +230,8 @@ mod tests {
 
         let second = update(&mut seen, ONE, "a", &["v6", "new"]);
         assert_eq!(second.lost, endpoints(&["v4"]));
-        assert_eq!(seen.remove(ONE, "a"), endpoints(&["new", "v6"]));
-        assert!(seen.remove(ONE, "a").is_empty(), "lost once");
+        assert_eq!(lost(&mut seen, ONE, "a"), endpoints(&["new", "v6"]));
+        assert!(lost(&mut seen, ONE, "a").is_empty(), "lost once");
     }
 
     #[test]
@@ -212,8 +239,23 @@ mod tests {
         let mut seen = Seen::default();
         update(&mut seen, ONE, "old", &["v4"]);
         update(&mut seen, ONE, "new", &["v4"]);
-        assert!(seen.remove(ONE, "old").is_empty());
-        assert_eq!(seen.remove(ONE, "new"), endpoints(&["v4"]));
+        assert_eq!(seen.remove(Instant::now(), ONE, "old"), (vec![], vec![]));
+        assert_eq!(lost(&mut seen, ONE, "new"), endpoints(&["v4"]));
+    }
+
+    #[test]
+    fn a_name_that_outlives_a_later_one_at_the_same_place_is_to_be_asked_for() {
+        let mut seen = Seen::default();
+        update(&mut seen, ONE, "other", &["v4 of another"]);
+        update(&mut seen, TWO, "old", &["v4"]);
+        update(&mut seen, ONE, "old", &["v4", "v6"]);
+        update(&mut seen, ONE, "new", &["v4", "v6"]);
+        update(&mut seen, ONE, "old", &["v4"]);
+        let now = Instant::now();
+        let old = vec!["old".to_owned()];
+        assert_eq!(seen.remove(now, ONE, "new"), (endpoints(&["v6"]), old));
+        let asked = seen.ask(now, &Endpoint::new("v4"));
+        assert_eq!(asked, [(TWO, "old".to_owned())], "asked just now");
     }
 
     #[test]

@@ -73,6 +73,21 @@ fn a_peer_that_was_killed_is_lost_soon_after_a_dial_and_one_that_lives_is_not() 
 }
 
 #[test]
+fn a_peer_that_crashed_came_back_under_a_new_name_and_left_is_lost_soon() {
+    let Some([a, b]) = segment("crashed") else { return };
+    let here = Host::start(&a, 1, "");
+    let there = Host::start(&b, 2, "port=4040");
+    here.until_sighted(&beacon(2).label(), &["10.77.0.2:", "[fe80:"]);
+    drop(there);
+    let there = Host::start(&b, 3, "port=4040");
+    let endpoints = here.until_sighted(&beacon(3).label(), &["10.77.0.2:", "[fe80:"]);
+    there.until_ended();
+    let began = Instant::now();
+    here.until_lost(&endpoints);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
 fn without_the_port_it_says_so_configured_peers_go_on_and_it_recovers() {
     let Some([a, _b]) = segment("held") else { return };
     let mut host = Host::start(&a, 1, "held=yes peer=192.0.2.1:4040");
