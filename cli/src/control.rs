@@ -20,7 +20,7 @@ pub(crate) use frame::{DATA_BYTES_MAX, Frame};
 pub(crate) use request::{Condition, LaneName, Request};
 pub(crate) use sight::{ChangeLine, Ending, HopLine, Named};
 pub(crate) use socket::{Listener, Socket};
-pub(crate) use status::{Status, StrangerLine, TransportLine, counters};
+pub(crate) use status::{RefusalLine, Status, StrangerLine, TransportLine, counters};
 pub(crate) use wire::{Incoming, Outgoing, WireError};
 
 /// The longest line of a request, in bytes: the largest metadata fits, escaped.

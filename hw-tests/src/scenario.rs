@@ -1,9 +1,13 @@
 //! What is played: a list of scenarios, each a story that users would call a promise.
 
 mod ble;
+mod flow;
+mod pipe;
+mod rates;
 mod rig_self;
 mod rig_wifi;
 mod talk;
+mod tcp;
 mod wifi_direct;
 
 use std::time::Duration;

@@ -66,7 +66,7 @@ pub use hedgerow_memory as memory;
 #[cfg(feature = "wifi-direct")]
 pub use hedgerow_wifi_direct as wifi_direct;
 pub use home::Home;
-pub use links::{Link, LinkState, Stranger, TransportStatus};
+pub use links::{Link, LinkState, Refusal, Stranger, TransportStatus};
 pub use mesh::{Mesh, MeshClosed};
 pub use presence::{
     Change, Connection, ConnectionType, JsonObject, Peer, Presence, PresenceGraph, PresenceOs,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use hedgerow_core::id::TransportId;
+use hedgerow_core::dial;
+use hedgerow_core::id::{Address, TransportId};
 use hedgerow_core::io::{ApproximateDistance, Condition, ConnectionType};
 use hedgerow_core::node::LinkView;
+use hedgerow_core::time::Instant;
 
 pub use hedgerow_core::link::LinkState;
 
@@ -101,6 +103,37 @@ pub struct Stranger {
     pub last_seen: Duration,
     /// Whether one of both tried to make a link; otherwise it only showed itself.
     pub tried: bool,
+}
+
+/// A place that does not lead to its peer for now: the last dial there failed, or the last link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The medium.
+    pub transport: ConnectionType,
+    /// What was dialled, in the transport's own notation.
+    pub endpoint: String,
+    /// Whose it is, by its beacon or an earlier link.
+    pub address: Option<Address>,
+    /// Why it failed last.
+    pub reason: String,
+    /// How often it has failed since a link to it lasted.
+    pub failures: u32,
+    /// When it is dialled again at the earliest, from now; `None` while it is being dialled.
+    pub next_try: Option<Duration>,
+}
+
+impl Refusal {
+    pub(crate) fn from_view(now: Instant, transport: ConnectionType, view: dial::Refusal) -> Self {
+        Self {
+            transport,
+            endpoint: view.endpoint.to_string(),
+            address: view.address,
+            reason: view.reason.to_string(),
+            failures: view.failures,
+            next_try: view.next_try.map(|at| at.since(now)),
+        }
+    }
 }
 
 /// A transport and how it is.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::builder::MeshBuilder;
 use crate::bus::Bus;
-use crate::links::{Link, Stranger, TransportStatus};
+use crate::links::{Link, Refusal, Stranger, TransportStatus};
 use crate::notice::Notices;
 use crate::presence::Presence;
 use crate::runtime::{Call, Shared};
@@ -109,6 +109,19 @@ impl Mesh {
     /// Safe: nothing changes.
     pub async fn strangers(&self) -> Result<Vec<Stranger>, MeshClosed> {
         self.shared.ask(Call::Strangers).await
+    }
+
+    /// Where peers are not reached for now, and why: what was dialled in vain or broke, and is
+    /// dialled again later and later, up to ten minutes. Where links are made on demand, failures
+    /// are remembered for as long as that even when the peer is out of sight.
+    ///
+    /// # Errors
+    /// [`MeshClosed`].
+    ///
+    /// # Cancel safety
+    /// Safe: nothing changes.
+    pub async fn refusals(&self) -> Result<Vec<Refusal>, MeshClosed> {
+        self.shared.ask(Call::Refusals).await
     }
 
     /// What was dropped, refused or skipped, by cause.

@@ -292,6 +292,13 @@ impl Runtime {
             Call::Strangers(reply) => {
                 let _ = reply.send(self.strangers.view(now, |id| self.drivers.kind(id)));
             }
+            Call::Refusals(reply) => {
+                let refusals = self.node.refusals().map(|refusal| {
+                    let kind = self.drivers.kind(refusal.transport);
+                    crate::links::Refusal::from_view(now, kind, refusal)
+                });
+                let _ = reply.send(refusals.collect());
+            }
             Call::Ping { peer, give_up, reply } => {
                 self.diagnoses.ping(now, &mut self.node, peer, give_up, reply);
             }

@@ -1,9 +1,10 @@
 //! How a running node is, for `doctor`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hedgerow::driver::{Condition, ConditionState, ConnectionType};
-use hedgerow::{Counters, Stranger, TransportStatus};
+use hedgerow::{Counters, Refusal, Stranger, TransportStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -23,6 +24,8 @@ pub(crate) struct Status {
     /// Those whose handshake is done.
     pub(crate) links: usize,
     pub(crate) strangers: Vec<StrangerLine>,
+    /// Of peers that have no link over the same transport.
+    pub(crate) refusals: Vec<RefusalLine>,
     /// Of what the node counts, all that is not 0.
     pub(crate) counters: BTreeMap<String, u64>,
 }
@@ -89,6 +92,34 @@ impl StrangerLine {
             reason: stranger.reason,
             count: stranger.count,
             tried: stranger.tried,
+        }
+    }
+}
+
+/// A place that does not lead to its peer for now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RefusalLine {
+    pub(crate) transport: String,
+    pub(crate) endpoint: String,
+    /// The peer's name, if it is known.
+    pub(crate) device_name: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) failures: u32,
+    /// `None` while it is being dialled.
+    pub(crate) next_try_ms: Option<u64>,
+}
+
+impl RefusalLine {
+    pub(crate) fn new(refusal: Refusal, device_name: Option<String>) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            transport: refusal.transport.name().to_owned(),
+            endpoint: refusal.endpoint,
+            device_name,
+            reason: refusal.reason,
+            failures: refusal.failures,
+            next_try_ms: refusal.next_try.map(millis),
         }
     }
 }

@@ -7,7 +7,7 @@ use hedgerow::home::{Survey, find_control_socket};
 use tokio::time::timeout;
 
 use super::Check;
-use crate::control::{Answer, Client, Request, Status, TransportLine};
+use crate::control::{Answer, Client, RefusalLine, Request, Status, TransportLine};
 use crate::failure::{ErrorCode, Failure};
 use crate::output::{duration, printable};
 
@@ -108,18 +108,41 @@ pub(crate) fn checks(status: &Status) -> Vec<Check> {
         let message = format!("somebody at {endpoint} cannot join ({how})");
         checks.push(Check::warn("stranger", message, printable(&stranger.reason)));
     }
+    checks.extend(status.refusals.iter().map(refusal));
     checks.push(limits(status));
     checks
 }
 
-pub(crate) fn transport(line: &TransportLine) -> Check {
-    let kind = printable(&line.transport);
-    let name = match line.transport.as_str() {
+fn refusal(line: &RefusalLine) -> Check {
+    let endpoint = printable(&line.endpoint);
+    let whom = match &line.device_name {
+        Some(name) => format!("{} at {endpoint}", printable(name)),
+        None => format!("who is at {endpoint}"),
+    };
+    let times =
+        if line.failures == 1 { "once".to_owned() } else { format!("{} times", line.failures) };
+    let next = match line.next_try_ms {
+        None => "tried again now".to_owned(),
+        Some(ms) => format!("tried again in {}", duration(Duration::from_millis(ms))),
+    };
+    let over = medium(&line.transport);
+    let message = format!("{whom} is not reached over {over} (failed {times}, {next})");
+    Check::warn("dial", message, printable(&line.reason))
+}
+
+/// What people call a transport.
+fn medium(transport: &str) -> &str {
+    match transport {
         "AccessPoint" => "the local network",
         "Bluetooth" => "Bluetooth",
         "P2PWiFi" => "Wi-Fi Direct",
         _ => "this transport",
-    };
+    }
+}
+
+pub(crate) fn transport(line: &TransportLine) -> Check {
+    let kind = printable(&line.transport);
+    let name = medium(&line.transport);
     if line.state == "Ok" {
         return Check::ok("transport", format!("{name} works ({kind})"));
     }
@@ -205,6 +228,7 @@ mod tests {
             peers: 2,
             links: 1,
             strangers: Vec::new(),
+            refusals: Vec::new(),
             counters: BTreeMap::new(),
         }
     }
@@ -243,6 +267,14 @@ mod tests {
             last_seen_ms: 1_500,
             tried: true,
         });
+        sick.refusals.push(RefusalLine {
+            transport: "P2PWiFi".into(),
+            endpoint: "02:00:00:00:01:00".into(),
+            device_name: Some("shed".into()),
+            reason: "the other device said no".into(),
+            failures: 2,
+            next_try_ms: Some(40_000),
+        });
         let checks = checks(&sick);
         let of = |name| checks.iter().find(|check| check.check == name).unwrap();
         assert_eq!(of("transport").status, Level::Fail);
@@ -253,6 +285,10 @@ mod tests {
         assert_eq!(transport(&off).status, Level::Warn);
         assert_eq!(of("port").status, Level::Warn);
         assert!(of("stranger").message.contains("10.0.0.2:1234 cannot join (3 tries"));
+        let refused = "shed at 02:00:00:00:01:00 is not reached over Wi-Fi Direct (failed 2 times, \
+                       tried again in 40 s)";
+        assert_eq!(of("dial").message, refused);
+        assert_eq!(of("dial").hint, "the other device said no");
         let counted = "dropped or refused since the start: bus.streamsRefused 4, turnedAway 2";
         assert_eq!(of("limits").message, counted);
         sick.transports.clear();

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hedgerow::bus::{Acceptor, Lane, Stream, StreamOptions};
-use hedgerow::{PeerKey, PresenceGraph};
+use hedgerow::{Link, PeerKey, PresenceGraph};
 use tokio::time::timeout;
 
 use super::Service;
 use super::send::{Done, Manner};
 use crate::control::{
-    Answer, Condition, LinkLine, Request, Status, StrangerLine, TransportLine, counters,
+    Answer, Condition, LinkLine, RefusalLine, Request, Status, StrangerLine, TransportLine,
+    counters,
 };
 use crate::failure::{ErrorCode, Failure};
 use crate::naming;
@@ -83,8 +84,29 @@ impl Service {
             peers: mesh.presence().graph().remote_peers.len(),
             links: links.iter().filter(|link| link.peer_key_string.is_some()).count(),
             strangers: mesh.strangers().await?.into_iter().map(StrangerLine::new).collect(),
+            refusals: self.refusals(&links).await?,
             counters: counters(&mesh.counters().await?),
         })
+    }
+
+    /// Failures of places whose peer is linked by the same transport all the same are of no matter.
+    async fn refusals(&self, links: &[Link]) -> Result<Vec<RefusalLine>, Failure> {
+        let graph = self.mesh.presence().graph();
+        let address = |key: &str| key.parse::<PeerKey>().ok().map(|key| key.address());
+        let mut lines = Vec::new();
+        for refusal in self.mesh.refusals().await? {
+            let is_linked = links.iter().any(|link| {
+                let peer = link.peer_key_string.as_deref().and_then(address);
+                link.transport == refusal.transport && peer.is_some() && peer == refusal.address
+            });
+            if !is_linked {
+                let peer = graph.remote_peers.iter().find(|peer| {
+                    refusal.address.is_some() && address(&peer.peer_key_string) == refusal.address
+                });
+                lines.push(RefusalLine::new(refusal, peer.map(|peer| peer.device_name.clone())));
+            }
+        }
+        Ok(lines)
     }
 
     async fn wait(&self, condition: Condition, patience: Duration) -> Result<Answer, Failure> {

@@ -5,12 +5,16 @@ use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::namespace::{script, script_with_ip};
 use crate::node::Node;
 use crate::process::{Ended, Run, run};
+
+/// For what comes by itself.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn checks<'a>(all: &'a [Value], name: &str) -> Vec<&'a Value> {
     all.iter().filter(|check| check["check"] == name).collect()
@@ -76,6 +80,42 @@ fn beside_a_node_it_asks_that_node() {
     assert!(columns.len() >= 10 && columns.iter().all(|line| line.len() > 18), "{text}");
     let starts = |line: &&&str| ["ok    ", "warn  ", "FAIL  "].iter().any(|s| line.starts_with(s));
     assert_eq!(columns.iter().filter(starts).count(), columns.len(), "aligned: {text}");
+}
+
+#[test]
+fn who_is_not_reached_is_told_with_the_reason_until_a_link_stands() {
+    let (ann, ben) = Node::pair("");
+    let dials = || -> Vec<Value> {
+        checks(&ben.run(&["doctor"]).json(), "dial").into_iter().cloned().collect()
+    };
+    assert_eq!(dials(), [Value::Null; 0]);
+    let address = ann.address();
+    let Node { home, up, .. } = ann;
+    up.terminate();
+    up.end();
+    let begun = Instant::now();
+    let told = loop {
+        // It says goodbye first.
+        let is_told = |dial: &Value| dial["hint"].as_str().is_some_and(|it| it.contains("refused"));
+        if let Some(dial) = dials().into_iter().find(is_told) {
+            break dial;
+        }
+        assert!(begun.elapsed() < PATIENCE, "nothing is told");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains(&format!("at {address} is not reached over the local network")));
+    assert!(message.contains("tried again "), "{message}");
+
+    // At the address of before.
+    let config = fs::read_to_string(home.path().join("config.toml")).unwrap();
+    let (_, port) = address.rsplit_once(':').unwrap();
+    let ip = "listen_ip = \"127.0.0.1\"";
+    let with_port = config.replace(ip, &format!("{ip}, port = {port}"));
+    fs::write(home.path().join("config.toml"), with_port).unwrap();
+    let _ann = Node::start_in(home);
+    ben.run(&["wait", "--peer", "ann", "--timeout", "60"]).ok();
+    assert_eq!(dials(), [Value::Null; 0]);
 }
 
 #[test]

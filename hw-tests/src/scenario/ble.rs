@@ -10,7 +10,6 @@ mod glare;
 mod goodput;
 mod graph;
 mod join;
-mod pipe;
 mod realtime;
 mod repeat;
 mod rival;
@@ -18,13 +17,13 @@ mod slots;
 
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde_json::Value;
 
 use super::talk::{
-    GONE_SECONDS, MEET_SECONDS, connections, graph, links_up, meet, millis, ms, say,
+    GONE_SECONDS, MEET_SECONDS, connections, doctor_says, graph, links_up, meet, millis, ms, say,
 };
-use super::{Group, Scenario};
+use super::{Group, Scenario, flow, pipe, rates};
 use crate::outcome::Figures;
 use crate::stage::running::until;
 use crate::stage::{Adapter, Node, Stage};
@@ -93,20 +92,6 @@ fn is_connected(graph: &Value, one: &Node, other: &Node) -> bool {
         let has = |node: &Node| ends.iter().any(|end| **end == node.key());
         has(one) && has(other) && connection["connectionType"] == "Bluetooth"
     })
-}
-
-/// What `doctor` says of Bluetooth must have these words, with the node or without it.
-fn doctor_says(node: &Node, words: &[&str]) -> anyhow::Result<()> {
-    let reply = node.run(&["doctor", "--config", &node.config()])?;
-    let checks = reply.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let told = checks.filter(|check| check["check"] == "transport").map(|check| {
-        let text = |key: &str| check[key].as_str().unwrap_or_default().to_owned();
-        format!("{}: {} {}", text("status"), text("message"), text("hint"))
-    });
-    let told: Vec<_> = told.filter(|text| text.contains("Bluetooth")).collect();
-    let is_told = told.iter().any(|text| words.iter().all(|word| text.contains(word)));
-    ensure!(is_told, "{}: doctor says {told:?}, without {words:?}", node.name);
-    Ok(())
 }
 
 /// Waits until the adapter of a scenario has no connection left.

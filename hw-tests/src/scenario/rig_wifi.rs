@@ -1,13 +1,12 @@
 //! The rig tries its radios of Wi-Fi, without Hedgerow's: what scenarios of Wi-Fi Direct stand on.
 
-use std::net::SocketAddrV6;
-use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
 
+use super::tcp::bytes_per_s;
 use crate::outcome::Figures;
-use crate::stage::running::{Lines, Running, until};
+use crate::stage::running::until;
 use crate::stage::supplicant::Group;
 use crate::stage::{Radio, Stage};
 
@@ -16,7 +15,6 @@ const FIND_SECONDS: u64 = 40;
 /// From the wish for a group to its keys, and from there to an address; or to its end.
 const GROUP_SECONDS: u64 = 40;
 const TCP_BYTES: usize = 10_000_000;
-const TCP_SECONDS: u64 = 60;
 
 /// What the two want: to own the group, or rather not.
 const INTENTS: [u8; 2] = [14, 1];
@@ -40,8 +38,8 @@ pub(super) fn play(stage: &mut Stage) -> anyhow::Result<Figures> {
         ensure!(is_it == is_owner, "{}: the wrong one owns the group", radio.name());
     }
 
-    note("tcpBytesPerS", carried(stage, owner, client).context("to the client")?);
-    note("tcpBackBytesPerS", carried(stage, client, owner).context("to the owner")?);
+    note("tcpBytesPerS", bytes_per_s(stage, owner, client, TCP_BYTES).context("to the client")?);
+    note("tcpBackBytesPerS", bytes_per_s(stage, client, owner, TCP_BYTES).context("to the owner")?);
     nodes(stage, &radios, &groups).context("nodes beside the radios")?;
     stage.supplicant(owner).leave(&groups[0])?;
     note("goneMs", await_none(stage, &radios)?);
@@ -58,6 +56,14 @@ pub(super) fn play(stage: &mut Stage) -> anyhow::Result<Figures> {
     stage.restart_wpa_supplicant(owner)?;
     find(stage, &radios).context("after a crash")?;
     Ok(figures)
+}
+
+/// Two radios find each other and are in a group, which the first one owns.
+pub(super) fn form(stage: &Stage, radios: &[Radio; 2]) -> anyhow::Result<[Group; 2]> {
+    find(stage, radios)?;
+    connect(stage, radios)?;
+    let has_address = |group: &Group| group.address.is_some();
+    await_groups(stage, radios, "both have an address in the group", has_address)
 }
 
 /// Both forget what they know and look for each other; how long until both have found.
@@ -112,32 +118,6 @@ fn await_groups(
         Ok(groups.is_some())
     })?;
     groups.context("no groups")
-}
-
-/// What goes from one to the other over TCP, in bytes a second.
-fn carried(stage: &Stage, from: &Radio, to: &Radio) -> anyhow::Result<u64> {
-    let ourselves = std::env::current_exe()?.to_string_lossy().into_owned();
-    let program = |radio: &Radio, words: &[&str]| {
-        let mut command = stage.program(radio, &[&[&ourselves[..]], words].concat());
-        command.stdin(Stdio::null());
-        let (name, log) = (format!("{} of {}", words[0], radio.name()), stage.logs());
-        Running::start(&name, command, Lines::Stdout, &log.join(format!("{}.log", words[0])))
-    };
-    let group = |radio| stage.supplicant(radio).group()?.context("no group");
-    let (near, far) = (group(from)?, group(to)?);
-    let address = far.address.context("no address")?;
-    let limit = stage.limit(TCP_SECONDS);
-    // An address of a link means something together with an interface only, one's own.
-    let here = SocketAddrV6::new(address, 0, 0, far.index).to_string();
-    let mut sink = program(to, &["tcp-sink", &here])?;
-    let port = sink.event("listening", limit)?["port"].as_u64().context("no port")?;
-    let there = SocketAddrV6::new(address, u16::try_from(port)?, 0, near.index).to_string();
-    let mut source = program(from, &["tcp-source", &there, &TCP_BYTES.to_string()])?;
-    let received = sink.event("received", limit)?;
-    let sent = source.event("sent", limit)?;
-    ensure!(received["bytes"] == TCP_BYTES, "sent {TCP_BYTES} bytes, {received}");
-    let ms = sent["ms"].as_u64().context("no time")?.max(1);
-    Ok(u64::try_from(TCP_BYTES)? * 1_000 / ms)
 }
 
 /// Two nodes, each in the namespace of its radio, reach each other over the group.

@@ -31,6 +31,21 @@ pub(super) fn say(stage: &Stage, from: &Node, to: &Node, text: &str) -> anyhow::
     Ok(())
 }
 
+/// What `doctor` says of a medium must have these words, with the node or without it.
+pub(super) fn doctor_says(node: &Node, medium: &str, words: &[&str]) -> anyhow::Result<()> {
+    let reply = node.run(&["doctor", "--config", &node.config()])?;
+    let checks = reply.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let is_meant = |check: &Value| ["transport", "dial"].iter().any(|name| check["check"] == *name);
+    let told = checks.filter(is_meant).map(|check| {
+        let text = |key: &str| check[key].as_str().unwrap_or_default().to_owned();
+        format!("{}: {} {}", text("status"), text("message"), text("hint"))
+    });
+    let told: Vec<_> = told.filter(|text| text.contains(medium)).collect();
+    let is_told = told.iter().any(|text| words.iter().all(|word| text.contains(word)));
+    ensure!(is_told, "{}: doctor says {told:?}, without {words:?}", node.name);
+    Ok(())
+}
+
 /// How many links a node has to another one that carry data.
 pub(super) fn links_up(node: &Node, other: &Node) -> anyhow::Result<usize> {
     let links = node.ask(&["links"])?;

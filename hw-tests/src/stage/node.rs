@@ -150,8 +150,14 @@ impl Node {
 
     /// The same, for a command that must succeed: its lines.
     pub(crate) fn ask(&self, words: &[&str]) -> anyhow::Result<Vec<Value>> {
+        self.ask_within(words, Duration::ZERO)
+    }
+
+    /// The same, for a command that may take so long and as long as others do.
+    fn ask_within(&self, words: &[&str], limit: Duration) -> anyhow::Result<Vec<Value>> {
         let what = format!("{}: hedgerow {}", self.name, words.join(" "));
-        let lines = self.run(words)?.success(&what)?;
+        let reply = run_to_end(self.command(words), limit + COMMAND_MAX * self.patience);
+        let lines = reply.with_context(|| what.clone())?.success(&what)?;
         let parsed = lines.lines().map(serde_json::from_str);
         parsed.collect::<Result<_, _>>().with_context(|| format!("{what}: bad JSON: {lines}"))
     }
@@ -171,8 +177,8 @@ impl Node {
 
     /// Waits until it can reach at least so many peers.
     pub(crate) fn await_peers(&self, count: usize, limit: Duration) -> anyhow::Result<()> {
-        let (count, limit) = (count.to_string(), self.seconds(limit));
-        self.ask(&["wait", "--peers", &count, "--timeout", &limit])?;
+        let (count, seconds) = (count.to_string(), limit.as_secs().to_string());
+        self.ask_within(&["wait", "--peers", &count, "--timeout", &seconds], limit)?;
         Ok(())
     }
 
@@ -183,29 +189,30 @@ impl Node {
         hops: Option<usize>,
         limit: Duration,
     ) -> anyhow::Result<()> {
-        let (hops, limit) = (hops.map(|hops| hops.to_string()), self.seconds(limit));
-        let mut words = vec!["wait", "--peer", other.key(), "--timeout", &limit];
+        let (hops, seconds) = (hops.map(|hops| hops.to_string()), limit.as_secs().to_string());
+        let mut words = vec!["wait", "--peer", other.key(), "--timeout", &seconds];
         words.extend(hops.iter().flat_map(|hops| ["--hops", hops]));
-        self.ask(&words)?;
+        self.ask_within(&words, limit)?;
         Ok(())
     }
 
     /// Waits until another one has left its graph.
     pub(crate) fn await_gone(&self, other: &Node, limit: Duration) -> anyhow::Result<()> {
-        let limit = self.seconds(limit);
-        self.ask(&["wait", "--gone", other.key(), "--timeout", &limit])?;
+        let seconds = limit.as_secs().to_string();
+        self.ask_within(&["wait", "--gone", other.key(), "--timeout", &seconds], limit)?;
         Ok(())
     }
 
     /// Sends a message and waits until it is in the other's inbox.
     pub(crate) fn send(&self, other: &Node, text: &str, limit: Duration) -> anyhow::Result<Value> {
-        let limit = self.seconds(limit);
-        let lines = self.ask(&["send", other.key(), text, "--timeout", &limit])?;
+        let seconds = limit.as_secs().to_string();
+        let lines = self.ask_within(&["send", other.key(), text, "--timeout", &seconds], limit)?;
         lines.into_iter().find(|line| line["event"] == "delivered").context("no `delivered`")
     }
 
-    fn seconds(&self, limit: Duration) -> String {
-        (limit * self.patience).as_secs().to_string()
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> anyhow::Result<String> {
+        std::fs::read_to_string(&self.log).with_context(|| format!("the log of {}", self.name))
     }
 
     /// What its process takes now.

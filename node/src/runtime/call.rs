@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::StreamState;
 use crate::bus::{Candidate, ListenError, Stream};
 use crate::diagnose::{PingError, Pong, Trace, TraceError};
-use crate::links::{Link, Stranger};
+use crate::links::{Link, Refusal, Stranger};
 
 /// A question or an order, with the place for its answer. A handle that is dropped meanwhile
 /// drops that place; nobody minds. A stream goes there as its handle, which lets go of it where
@@ -23,6 +23,7 @@ pub(crate) enum Call {
     Links(oneshot::Sender<Vec<Link>>),
     Counters(oneshot::Sender<Counters>),
     Strangers(oneshot::Sender<Vec<Stranger>>),
+    Refusals(oneshot::Sender<Vec<Refusal>>),
     Ping {
         peer: PeerKey,
         give_up: Duration,

@@ -126,6 +126,7 @@ impl Desk {
             Call::Links(_)
             | Call::Counters(_)
             | Call::Strangers(_)
+            | Call::Refusals(_)
             | Call::Ping { .. }
             | Call::Trace { .. } => {
                 unreachable!("the runtime answers these itself")

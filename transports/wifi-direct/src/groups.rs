@@ -4,7 +4,7 @@
 //! that is formed: by joining that of an owner, by inviting a device into one's own, or by a
 //! negotiation about who becomes the owner of a new one. A group without links is left.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use hedgerow_driver::{Beacon, DialFailure, DialId, Endpoint};
@@ -18,16 +18,21 @@ use crate::owner::intent;
 const DEVICES_MAX: usize = 256;
 /// Endpoints within the group.
 const NEIGHBOURS_MAX: usize = 64;
-/// A negotiation that takes longer has failed; wpa_supplicant gives up after 15 to 30 s.
-const FORMED_WITHIN: Duration = Duration::from_secs(35);
-/// A group in which nobody has a link is left after this: the next dial may come at once.
-const IDLE_MAX: Duration = Duration::from_secs(20);
+/// Devices that ask for a group before it is known what they are.
+const ASKING_MAX: usize = 16;
+/// A negotiation that takes longer has failed: it takes 2 to 10 s, and 15 s more where a part of it is
+/// tried again. wpa_supplicant itself would ask for minutes, and the radio is held up meanwhile.
+const FORMED_WITHIN: Duration = Duration::from_secs(25);
+/// A group in which nobody has a link is left after this: the next dial may come at once, and one
+/// that comes later forms the group again within seconds.
+const IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// What the radio is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Form a group with a device, or join the one that it owns.
-    Connect { device: DeviceAddress, intent: u8, joins: bool },
+    /// Form a group with a device, or join the one that it owns. What is left of the last group with
+    /// it may be used instead of a negotiation, unless that has just failed.
+    Connect { device: DeviceAddress, intent: u8, way: Way },
     /// Give up forming a group.
     Abandon,
     /// Ask a device to join the group that this one owns.
@@ -38,22 +43,38 @@ pub(crate) enum Order {
     Reject(DeviceAddress),
     /// Leave the group.
     Leave,
+    /// Forget the devices in sight and look for them anew: what was known of them was true before.
+    Forget,
     /// Carry out a dial at an endpoint within the group.
     Dial { dial: DialId, at: Endpoint, known_as: Endpoint },
     /// A dial came to nothing.
     Failed(DialId, DialFailure),
 }
 
+/// How a group is come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The last one with the device is formed again, if both know it still; else a new one.
+    Again,
+    /// A new one, negotiated.
+    Negotiated,
+    /// The one that the device owns is joined.
+    Joined,
+}
+
 /// What becomes of the radio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Free,
+    /// In a group of another program.
+    Taken,
     /// A negotiation is under way.
     Forming {
         with: DeviceAddress,
         until: Instant,
         /// It was begun for a dial.
         is_ours: bool,
+        intent: u8,
     },
     /// In a group.
     Member {
@@ -77,6 +98,10 @@ pub(crate) struct Groups {
     devices: BTreeMap<DeviceAddress, Device>,
     /// Who is in the group, by endpoint.
     neighbours: BTreeMap<Endpoint, Beacon>,
+    /// Who was asked into the group last.
+    invited: Option<DeviceAddress>,
+    /// Who asked for a group and is not known yet.
+    asking: BTreeSet<DeviceAddress>,
     /// Dials that wait for a group, or to meet their peer in it.
     waiting: BTreeMap<DialId, DeviceAddress>,
     links: usize,
@@ -90,6 +115,8 @@ impl Groups {
             phase: Phase::Free,
             devices: BTreeMap::new(),
             neighbours: BTreeMap::new(),
+            invited: None,
+            asking: BTreeSet::new(),
             waiting: BTreeMap::new(),
             links: 0,
             orders: VecDeque::new(),
@@ -119,16 +146,20 @@ impl Groups {
     /// A device of ours is in sight. Says whether there is a place for it.
     pub(crate) fn on_device(
         &mut self,
+        now: Instant,
         device: DeviceAddress,
         shown: Shown,
         owns_group: bool,
     ) -> bool {
         let is_known = self.devices.contains_key(&device);
-        if is_known || self.devices.len() < DEVICES_MAX {
-            self.devices.insert(device, Device { shown, owns_group });
-            return true;
+        if !is_known && self.devices.len() >= DEVICES_MAX {
+            return false;
         }
-        false
+        self.devices.insert(device, Device { shown, owns_group });
+        if self.asking.remove(&device) {
+            self.on_request(now, device);
+        }
+        true
     }
 
     /// A device is out of sight.
@@ -147,8 +178,12 @@ impl Groups {
                 self.waiting.insert(dial, device);
                 // Who is in a group already cannot form another one; what it is in has an owner.
                 let owner = self.owner_for(device);
-                let with = owner.unwrap_or(device);
-                self.begin(now, with, intent(&own, &known.shown), owner.is_some());
+                let way = if owner.is_some() { Way::Joined } else { Way::Again };
+                self.begin(now, owner.unwrap_or(device), intent(&own, &known.shown), way);
+            }
+            Phase::Taken => {
+                let what = "the radio is in a group of another program".to_owned();
+                self.orders.push_back(Order::Failed(dial, DialFailure::Unavailable(what)));
             }
             Phase::Forming { with, .. }
                 if *with == device || self.owner_for(device) == Some(*with) =>
@@ -166,7 +201,7 @@ impl Groups {
                     return;
                 }
                 if owns {
-                    self.orders.push_back(Order::Invite(device));
+                    self.invite(device);
                 } else if known.owns_group {
                     self.waiting.remove(&dial);
                     let what = "the radio is in another group".to_owned();
@@ -200,19 +235,31 @@ impl Groups {
         self.devices.iter().find(|(_, known)| is_it(known)).map(|(owner, _)| *owner)
     }
 
-    /// A device asks for a group.
+    /// A device asks for a group. One that is not known may be another program's affair, or a node
+    /// that will be known in a moment: it is let wait.
     pub(crate) fn on_request(&mut self, now: Instant, device: DeviceAddress) {
-        let known = self.devices.get(&device).copied();
-        let welcome = known.zip(self.own).filter(|(known, own)| known.shown.may_meet(own));
-        let Some((known, own)) = welcome else {
-            self.orders.push_back(Order::Reject(device));
+        let Some((known, own)) = self.devices.get(&device).copied().zip(self.own) else {
+            if self.asking.len() < ASKING_MAX {
+                self.asking.insert(device);
+            }
             return;
         };
+        if !known.shown.may_meet(&own) {
+            self.orders.push_back(Order::Reject(device));
+            return;
+        }
         match &self.phase {
-            Phase::Free => self.begin(now, device, intent(&own, &known.shown), false),
+            Phase::Free => {
+                self.begin(now, device, intent(&own, &known.shown), Way::Negotiated);
+            }
             // Both ask at once, and wpa_supplicant makes one negotiation of it.
             Phase::Forming { with, .. } if *with == device => {}
-            Phase::Forming { .. } | Phase::Member { .. } => {
+            // It is not to be asked twice for what it wants.
+            Phase::Member { owns: true, .. } => {
+                self.orders.push_back(Order::Reject(device));
+                self.invite(device);
+            }
+            Phase::Forming { .. } | Phase::Member { .. } | Phase::Taken => {
                 self.orders.push_back(Order::Reject(device));
             }
         }
@@ -231,17 +278,45 @@ impl Groups {
         known.is_some_and(|(known, own)| known.shown.may_meet(&own))
     }
 
-    /// The owner of a group asks this device to join.
+    /// The owner of a group asks this device to join. That is surer than what is under way: who owns a
+    /// group forms no other.
     pub(crate) fn on_invitation(&mut self, now: Instant, owner: DeviceAddress) {
-        if self.is_welcome(owner) && self.phase == Phase::Free {
-            self.begin(now, owner, 0, true);
+        if !self.is_welcome(owner) {
+            return;
         }
+        match self.phase {
+            Phase::Free => {}
+            Phase::Forming { .. } => self.orders.push_back(Order::Abandon),
+            Phase::Member { .. } | Phase::Taken => return,
+        }
+        self.begin(now, owner, 0, Way::Joined);
     }
 
-    fn begin(&mut self, now: Instant, device: DeviceAddress, intent: u8, joins: bool) {
+    fn begin(&mut self, now: Instant, device: DeviceAddress, intent: u8, way: Way) {
         let is_ours = !self.waiting.is_empty();
-        self.phase = Phase::Forming { with: device, until: now + FORMED_WITHIN, is_ours };
-        self.orders.push_back(Order::Connect { device, intent, joins });
+        self.phase = Phase::Forming { with: device, until: now + FORMED_WITHIN, is_ours, intent };
+        self.orders.push_back(Order::Connect { device, intent, way });
+    }
+
+    fn invite(&mut self, device: DeviceAddress) {
+        self.invited = Some(device);
+        self.orders.push_back(Order::Invite(device));
+    }
+
+    /// The last group with a device cannot be formed again, or a device does not come into the one
+    /// that stands: where it was in the group before and has forgotten it since, wpa_supplicant knows
+    /// so now, and asks otherwise the second time.
+    pub(crate) fn on_no_more(&mut self) {
+        match self.phase {
+            Phase::Forming { with, intent, .. } => {
+                let connect = Order::Connect { device: with, intent, way: Way::Negotiated };
+                self.orders.push_back(connect);
+            }
+            Phase::Member { owns: true, .. } => {
+                self.orders.extend(self.invited.take().map(Order::Invite));
+            }
+            Phase::Free | Phase::Taken | Phase::Member { .. } => {}
+        }
     }
 
     /// The radio is in a group.
@@ -250,35 +325,49 @@ impl Groups {
         self.phase = Phase::Member { owns, idle_since: (self.links == 0).then_some(now) };
     }
 
+    /// The radio is in a group of another program, which is left alone.
+    pub(crate) fn on_taken(&mut self) {
+        self.end(|| DialFailure::Unavailable("the radio is in a group of another program".into()));
+        self.phase = Phase::Taken;
+    }
+
     /// Forming a group has failed.
     pub(crate) fn on_failed(&mut self, why: &str) {
         if let Phase::Forming { .. } = self.phase {
-            self.end(why);
+            self.end(|| DialFailure::Other(why.to_owned()));
         }
     }
 
-    /// The group is gone.
+    /// The group is gone. Who owned it and who was in it is over: they would be sought where they are
+    /// no more.
     pub(crate) fn on_finished(&mut self) {
-        if let Phase::Member { .. } = self.phase {
+        if let Phase::Member { .. } | Phase::Taken = self.phase {
             self.neighbours.clear();
-            self.end("the group ended");
+            self.end(|| DialFailure::Other("the group ended".to_owned()));
+            self.orders.push_back(Order::Forget);
         }
+    }
+
+    /// Where others are in sight, in the air and in the group.
+    pub(crate) fn in_sight(&self) -> Vec<Endpoint> {
+        let devices = self.devices.keys().map(|device| device.endpoint());
+        devices.chain(self.neighbours.keys().cloned()).collect()
     }
 
     /// Nothing can be done with the radio any more, or everything begins anew.
     pub(crate) fn on_radio_gone(&mut self, why: &str) {
         self.devices.clear();
         self.neighbours.clear();
-        self.end(why);
+        self.asking.clear();
+        self.end(|| DialFailure::Other(why.to_owned()));
         self.orders.retain(|order| matches!(order, Order::Failed(..)));
     }
 
-    fn end(&mut self, why: &str) {
+    fn end(&mut self, why: impl Fn() -> DialFailure) {
         self.phase = Phase::Free;
+        self.invited = None;
         let failed = std::mem::take(&mut self.waiting);
-        self.orders.extend(
-            failed.into_keys().map(|dial| Order::Failed(dial, DialFailure::Other(why.to_owned()))),
-        );
+        self.orders.extend(failed.into_keys().map(|dial| Order::Failed(dial, why())));
     }
 
     /// Somebody is in the group.
@@ -327,7 +416,7 @@ impl Groups {
     /// When to call [`Groups::on_timeout`].
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Free => None,
+            Phase::Free | Phase::Taken => None,
             Phase::Forming { until, .. } => Some(*until),
             Phase::Member { idle_since, .. } => idle_since.map(|since| since + IDLE_MAX),
         }
@@ -338,7 +427,7 @@ impl Groups {
         match &mut self.phase {
             Phase::Forming { until, .. } if *until <= now => {
                 self.orders.push_back(Order::Abandon);
-                self.end("no group came about in time");
+                self.end(|| DialFailure::Other("no group came about in time".to_owned()));
             }
             Phase::Member { idle_since: Some(since), .. } if *since + IDLE_MAX <= now => {
                 if self.waiting.is_empty() {

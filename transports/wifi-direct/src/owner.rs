@@ -5,6 +5,9 @@ use std::cmp::Ordering;
 use crate::Power;
 use crate::name::Shown;
 
+/// The highest intent.
+pub(crate) const INTENT_MAX: u8 = 15;
+
 /// An intent goes from 0 to 15, and who says 15 must be the owner (Wi-Fi Direct 1.9, section
 /// 3.1.4.2.2). These leave a device that is not ours the last word.
 const OWNS: u8 = 14;

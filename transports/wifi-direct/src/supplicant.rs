@@ -4,6 +4,7 @@ mod bus;
 mod condition;
 mod events;
 mod look;
+mod persistent;
 mod radio;
 mod run;
 

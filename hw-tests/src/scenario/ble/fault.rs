@@ -18,8 +18,8 @@ pub(super) fn adapter(stage: &mut Stage) -> anyhow::Result<Figures> {
     one.await_gone(&other, stage.limit(GONE_SECONDS))?;
     other.await_gone(&one, stage.limit(GONE_SECONDS))?;
     let gone = ms(since);
-    doctor_says(&other, &["RadioOff", "bluetoothctl power on"])?;
-    doctor_says(&one, &["works"])?;
+    doctor_says(&other, "Bluetooth", &["RadioOff", "bluetoothctl power on"])?;
+    doctor_says(&one, "Bluetooth", &["works"])?;
     let since = Instant::now();
     stage.power(&adapter, true)?;
     meet(stage, &one, &other).context("after the adapter was switched on again")?;
@@ -50,12 +50,12 @@ pub(super) fn bluetoothd(stage: &mut Stage) -> anyhow::Result<Figures> {
     other.interrupt()?;
     await_silence(stage, &adapter).context("after both nodes have ended")?;
     // Without a node, too, it is told what is there and what is not.
-    doctor_says(&one, &["works"])?;
+    doctor_says(&one, "Bluetooth", &["works"])?;
     stage.power(&adapter, false)?;
-    doctor_says(&one, &["RadioOff", "bluetoothctl power on"])?;
+    doctor_says(&one, "Bluetooth", &["RadioOff", "bluetoothctl power on"])?;
     stage.power(&adapter, true)?;
     stage.stop_bluetoothd(&adapter)?;
-    doctor_says(&one, &["TemporarilyUnavailable", "systemctl start bluetooth"])?;
+    doctor_says(&one, "Bluetooth", &["TemporarilyUnavailable", "systemctl start bluetooth"])?;
     stage.restart_bluetoothd(&adapter)?;
     Ok(figures)
 }

@@ -1,14 +1,14 @@
 //! Much data: every byte arrives, in order, and nearly as fast as the link goes.
 
-use anyhow::{Context, ensure};
-use serde_json::Value;
+use anyhow::ensure;
 
 use super::super::MTU_23;
 use super::pipe::Pipe;
+use super::rates::{Rates, carried};
 use super::rival::Rival;
 use super::{GATT_ONLY, meet, nodes_with, say};
 use crate::outcome::Figures;
-use crate::stage::{Node, Stage};
+use crate::stage::Stage;
 
 /// What many phones agree on.
 const MTU_247: &str = "[GATT]\nExchangeMTU = 247\n";
@@ -18,19 +18,7 @@ const SMALL_BYTES: usize = 20_000;
 /// A medium, what keeps a node to it, and how many bytes show what it carries.
 const MEDIA: [(&str, &str, usize); 2] = [("gatt", GATT_ONLY, 150_000), ("l2cap", "", 3_000_000)];
 
-/// What the rounds of a medium gave.
-#[derive(Default)]
-struct Rates {
-    ours: Vec<f64>,
-    bare: Vec<f64>,
-    /// Of each round: our rate by that of the bare program.
-    shares: Vec<f64>,
-    /// Of all bytes of the link both ways, those that are none of the pipe's, in percent.
-    beside: Vec<f64>,
-}
-
-/// A pipe each way, and beside it a program of a few lines on the same connection, by turns. Rates
-/// are told, not judged: an emulator's say nothing.
+/// A pipe each way, and beside it a program of a few lines on the same connection, by turns.
 pub(super) fn goodput(stage: &mut Stage) -> anyhow::Result<Figures> {
     let mut figures = Figures::new();
     if stage.is_virtual() {
@@ -71,33 +59,6 @@ pub(super) fn goodput(stage: &mut Stage) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-impl Rates {
-    fn tell(self, medium: &str, figures: &mut Figures) {
-        let all = [
-            ("BytesPerS", self.ours, 1.0),
-            ("BareBytesPerS", self.bare, 1.0),
-            ("OfBarePercent", self.shares, 10.0),
-            ("BesidePercent", self.beside, 10.0),
-        ];
-        for (name, mut values, parts) in all {
-            values.sort_by(f64::total_cmp);
-            if let Some(median) = values.get(values.len() / 2) {
-                let rounded = (median * parts).round() / parts;
-                figures.insert(format!("{medium}{name}"), rounded.into());
-            }
-        }
-    }
-}
-
-/// The bytes that the link between two has carried so far, both ways.
-fn carried(node: &Node, other: &Node) -> anyhow::Result<f64> {
-    let links = node.ask(&["links"])?;
-    let is_meant = |link: &&Value| link["peerKeyString"] == other.key() && link["isActive"] == true;
-    let link = links.iter().find(is_meant).context("no link carries data")?;
-    let bytes = |key: &str| link[key].as_f64().with_context(|| format!("no `{key}`: {link}"));
-    Ok(bytes("bytesSent")? + bytes("bytesReceived")?)
-}
-
 /// A message and a pipe in packets of 20 bytes.
 pub(super) fn mtu23(stage: &mut Stage) -> anyhow::Result<Figures> {
     stage.configure_bluetoothd(MTU_23)?;
@@ -107,18 +68,4 @@ pub(super) fn mtu23(stage: &mut Stage) -> anyhow::Result<Figures> {
     say(stage, &one, &other, &text)?;
     let rate = Pipe::open(stage, &other, &one, SMALL_BYTES)?.finish(stage)?.bytes_per_s();
     Ok(Figures::from([("bytesPerS".to_owned(), rate.round().into())]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn medians_are_told_and_what_was_not_measured_is_not() {
-        let rates = Rates { ours: vec![3.0, 1.0, 2.4], beside: vec![4.26], ..Rates::default() };
-        let mut figures = Figures::new();
-        rates.tell("gatt", &mut figures);
-        let expected = [("gattBesidePercent", 4.3), ("gattBytesPerS", 2.0)];
-        assert_eq!(figures, expected.map(|(name, value)| (name.to_owned(), value.into())).into());
-    }
 }

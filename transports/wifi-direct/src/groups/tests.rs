@@ -9,8 +9,8 @@ const THIRD: DeviceAddress = DeviceAddress([2, 0, 0, 0, 0, 3]);
 fn radio() -> Groups {
     let mut groups = Groups::new();
     groups.show(shown(1, 1, Power::Mains));
-    assert!(groups.on_device(OTHER, shown(1, 2, Power::Mains), false));
-    assert!(groups.on_device(THIRD, shown(1, 3, Power::Mains), false));
+    assert!(groups.on_device(Instant::now(), OTHER, shown(1, 2, Power::Mains), false));
+    assert!(groups.on_device(Instant::now(), THIRD, shown(1, 3, Power::Mains), false));
     groups
 }
 
@@ -34,7 +34,7 @@ fn unavailable(order: Option<&Order>) -> bool {
 async fn who_is_dialled_is_met_in_the_group_that_forms() {
     let mut groups = radio();
     groups.on_dial(Instant::now(), DialId(7), OTHER);
-    let connect = Order::Connect { device: OTHER, intent: 14, joins: false };
+    let connect = Order::Connect { device: OTHER, intent: 14, way: Way::Again };
     assert_eq!(orders(&mut groups), [connect]);
     groups.on_started(Instant::now(), true);
     let at = Endpoint::new("[fe80::2%9]:4040");
@@ -50,9 +50,9 @@ async fn who_is_dialled_is_met_in_the_group_that_forms() {
 #[tokio::test(start_paused = true)]
 async fn the_group_of_an_owner_is_joined() {
     let mut groups = radio();
-    groups.on_device(OTHER, shown(1, 2, Power::Mains), true);
+    groups.on_device(Instant::now(), OTHER, shown(1, 2, Power::Mains), true);
     groups.on_dial(Instant::now(), DialId(7), OTHER);
-    assert!(matches!(orders(&mut groups)[..], [Order::Connect { joins: true, .. }]));
+    assert!(matches!(orders(&mut groups)[..], [Order::Connect { way: Way::Joined, .. }]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,14 +61,33 @@ async fn an_owner_invites_and_a_client_cannot_be_in_two_groups() {
     owner.on_dial(Instant::now(), DialId(7), THIRD);
     assert_eq!(orders(&mut owner), [Order::Invite(THIRD)]);
     let mut client = in_group(false);
-    client.on_device(THIRD, shown(1, 3, Power::Mains), true);
+    client.on_device(Instant::now(), THIRD, shown(1, 3, Power::Mains), true);
     client.on_dial(Instant::now(), DialId(7), THIRD);
     assert!(unavailable(orders(&mut client).first()));
     let mut free = radio();
     free.on_invitation(Instant::now(), OTHER);
-    assert!(matches!(orders(&mut free)[..], [Order::Connect { joins: true, .. }]));
+    assert!(matches!(orders(&mut free)[..], [Order::Connect { way: Way::Joined, .. }]));
+    free.on_started(Instant::now(), false);
     free.on_invitation(Instant::now(), THIRD);
     assert_eq!(orders(&mut free), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invitation_goes_before_a_negotiation_that_is_under_way() {
+    for inviting in [OTHER, THIRD] {
+        let mut groups = radio();
+        groups.on_dial(Instant::now(), DialId(7), OTHER);
+        orders(&mut groups);
+        groups.on_invitation(Instant::now(), DeviceAddress([9; 6]));
+        assert_eq!(orders(&mut groups), [], "a stranger");
+        groups.on_invitation(Instant::now(), inviting);
+        let join = Order::Connect { device: inviting, intent: 0, way: Way::Joined };
+        assert_eq!(orders(&mut groups), [Order::Abandon, join]);
+        groups.on_started(Instant::now(), false);
+        let at = Endpoint::new("[fe80::2%9]:4040");
+        groups.on_neighbour(at, shown(1, 2, Power::Mains).beacon);
+        assert!(matches!(orders(&mut groups)[..], [Order::Dial { dial: DialId(7), .. }]));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,7 +95,7 @@ async fn an_owner_lets_in_who_may_meet_it() {
     let mut owner = in_group(true);
     owner.on_knock(THIRD);
     assert_eq!(orders(&mut owner), [Order::Admit(THIRD)]);
-    owner.on_device(THIRD, shown(2, 3, Power::Mains), false);
+    owner.on_device(Instant::now(), THIRD, shown(2, 3, Power::Mains), false);
     owner.on_knock(THIRD);
     owner.on_knock(DeviceAddress([9; 6]));
     assert_eq!(orders(&mut owner), []);
@@ -89,12 +108,12 @@ async fn an_owner_lets_in_who_may_meet_it() {
 #[tokio::test(start_paused = true)]
 async fn for_who_may_be_in_a_group_its_owner_is_joined() {
     let mut groups = radio();
-    groups.on_device(THIRD, shown(1, 3, Power::Mains), true);
+    groups.on_device(Instant::now(), THIRD, shown(1, 3, Power::Mains), true);
     groups.on_dial(Instant::now(), DialId(7), OTHER);
     groups.on_dial(Instant::now(), DialId(8), THIRD);
     let orders = orders(&mut groups);
     assert!(
-        matches!(orders[..], [Order::Connect { device: THIRD, joins: true, .. }]),
+        matches!(orders[..], [Order::Connect { device: THIRD, way: Way::Joined, .. }]),
         "{orders:?}"
     );
 }
@@ -102,9 +121,7 @@ async fn for_who_may_be_in_a_group_its_owner_is_joined() {
 #[tokio::test(start_paused = true)]
 async fn strangers_and_those_who_come_while_it_is_busy_are_told_no() {
     let mut groups = radio();
-    groups.on_request(Instant::now(), DeviceAddress([9; 6]));
-    assert_eq!(orders(&mut groups), [Order::Reject(DeviceAddress([9; 6]))]);
-    groups.on_device(THIRD, shown(2, 3, Power::Mains), false);
+    groups.on_device(Instant::now(), THIRD, shown(2, 3, Power::Mains), false);
     groups.on_request(Instant::now(), THIRD);
     assert_eq!(orders(&mut groups), [Order::Reject(THIRD)], "it is of another network");
     groups.on_invitation(Instant::now(), THIRD);
@@ -122,13 +139,85 @@ async fn strangers_and_those_who_come_while_it_is_busy_are_told_no() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_before_it_is_known_is_answered_once_it_is() {
+    let stranger = DeviceAddress([9; 6]);
+    let mut groups = radio();
+    groups.on_request(Instant::now(), stranger);
+    assert_eq!(orders(&mut groups), [], "it may be another program's affair");
+    groups.on_device(Instant::now(), stranger, shown(1, 9, Power::Mains), false);
+    let connect = Order::Connect { device: stranger, intent: 14, way: Way::Negotiated };
+    assert_eq!(orders(&mut groups), [connect]);
+    let mut groups = radio();
+    for number in 0..100 {
+        groups.on_request(Instant::now(), DeviceAddress([7, number, 0, 0, 0, 0]));
+    }
+    assert_eq!(groups.asking.len(), ASKING_MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_an_owner_for_a_group_is_asked_into_its_own() {
+    let mut owner = in_group(true);
+    owner.on_request(Instant::now(), THIRD);
+    assert_eq!(orders(&mut owner), [Order::Reject(THIRD), Order::Invite(THIRD)]);
+    let mut client = in_group(false);
+    client.on_request(Instant::now(), THIRD);
+    assert_eq!(orders(&mut client), [Order::Reject(THIRD)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_formed_again_is_negotiated_with_the_same_intent() {
+    let mut groups = radio();
+    groups.on_dial(Instant::now(), DialId(7), OTHER);
+    let connect = |way| Order::Connect { device: OTHER, intent: 14, way };
+    assert_eq!(orders(&mut groups), [connect(Way::Again)]);
+    groups.on_no_more();
+    assert_eq!(orders(&mut groups), [connect(Way::Negotiated)]);
+    groups.on_started(Instant::now(), true);
+    groups.on_no_more();
+    assert_eq!(orders(&mut groups), []);
+    groups.on_request(Instant::now(), THIRD);
+    orders(&mut groups);
+    groups.on_no_more();
+    groups.on_no_more();
+    assert_eq!(orders(&mut groups), [Order::Invite(THIRD)], "asked once more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_of_another_program_is_left_alone_until_it_ends() {
+    let mut groups = radio();
+    groups.on_dial(Instant::now(), DialId(7), OTHER);
+    orders(&mut groups);
+    groups.on_taken();
+    assert!(unavailable(orders(&mut groups).first()));
+    groups.on_dial(Instant::now(), DialId(8), OTHER);
+    assert!(unavailable(orders(&mut groups).first()));
+    groups.on_request(Instant::now(), OTHER);
+    groups.on_knock(OTHER);
+    groups.on_invitation(Instant::now(), OTHER);
+    assert_eq!(orders(&mut groups), [Order::Reject(OTHER)]);
+    assert_eq!(groups.next_timeout(), None, "it is not left");
+    groups.on_finished();
+    assert!(groups.is_free());
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_a_group_ends_what_was_known_of_devices_is_sought_anew() {
+    let mut groups = in_group(false);
+    groups.on_finished();
+    assert_eq!(orders(&mut groups), [Order::Forget]);
+    groups.on_finished();
+    assert_eq!(orders(&mut groups), [], "once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_dial_is_answered_once_whatever_happens() {
     let answered = |orders: &[Order]| {
         let answers = orders.iter().filter(|o| matches!(o, Order::Failed(DialId(7), _)));
         answers.count()
     };
     type End = fn(&mut Groups);
-    let ends: [End; 5] = [
+    let ends: [End; 6] = [
+        Groups::on_taken,
         |groups| groups.on_failed("refused"),
         |groups| {
             assert!(groups.on_cancel(DialId(7)));
@@ -148,6 +237,7 @@ async fn each_dial_is_answered_once_whatever_happens() {
         groups.on_finished();
         assert!(!groups.on_cancel(DialId(7)));
         assert_eq!(answered(&orders(&mut groups)), 1, "end {at}");
+        groups.on_finished();
         assert!(groups.is_free());
     }
     let mut groups = radio();
@@ -189,8 +279,23 @@ async fn a_group_without_links_is_left_and_one_with_links_is_not() {
 fn a_crowd_of_devices_is_bounded() {
     let mut groups = Groups::new();
     for number in 0..=u8::MAX {
-        assert!(groups.on_device(DeviceAddress([number; 6]), shown(1, 1, Power::Mains), false));
+        assert!(groups.on_device(
+            Instant::now(),
+            DeviceAddress([number; 6]),
+            shown(1, 1, Power::Mains),
+            false
+        ));
     }
-    assert!(!groups.on_device(DeviceAddress([1, 2, 3, 4, 5, 6]), shown(1, 1, Power::Mains), false));
-    assert!(groups.on_device(DeviceAddress([3; 6]), shown(1, 1, Power::Mains), true));
+    assert!(!groups.on_device(
+        Instant::now(),
+        DeviceAddress([1, 2, 3, 4, 5, 6]),
+        shown(1, 1, Power::Mains),
+        false
+    ));
+    assert!(groups.on_device(
+        Instant::now(),
+        DeviceAddress([3; 6]),
+        shown(1, 1, Power::Mains),
+        true
+    ));
 }

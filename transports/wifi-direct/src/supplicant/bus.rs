@@ -14,6 +14,8 @@ pub(super) const ROOT_PATH: &str = "/fi/w1/wpa_supplicant1";
 pub(super) const ROOT: &str = "fi.w1.wpa_supplicant1";
 pub(super) const INTERFACE: &str = "fi.w1.wpa_supplicant1.Interface";
 pub(super) const P2P_DEVICE: &str = "fi.w1.wpa_supplicant1.Interface.P2PDevice";
+pub(super) const GROUP: &str = "fi.w1.wpa_supplicant1.Group";
+pub(super) const PERSISTENT_GROUP: &str = "fi.w1.wpa_supplicant1.PersistentGroup";
 pub(super) const PEER: &str = "fi.w1.wpa_supplicant1.Peer";
 
 /// It answers within milliseconds; what takes long is told by signals.
@@ -35,6 +37,7 @@ pub(super) trait P2pDevice {
     fn extended_listen(&self, arguments: Arguments<'_>) -> zbus::Result<()>;
     fn connect(&self, arguments: Arguments<'_>) -> zbus::Result<String>;
     fn cancel(&self) -> zbus::Result<()>;
+    fn flush(&self) -> zbus::Result<()>;
     fn invite(&self, arguments: Arguments<'_>) -> zbus::Result<()>;
     fn reject_peer(&self, peer: &zbus::ObjectPath<'_>) -> zbus::Result<()>;
     fn disconnect(&self) -> zbus::Result<()>;

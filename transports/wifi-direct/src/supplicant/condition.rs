@@ -101,6 +101,17 @@ pub(super) fn of_call(error: &zbus::Error) -> Condition {
     }
 }
 
+/// The condition while the radio is in a group that another program formed.
+pub(super) fn taken(interface: &str) -> Condition {
+    Condition::new(
+        ConditionState::TemporarilyUnavailable,
+        format!(
+            "{interface} is in a Wi-Fi Direct group of another program, such as a screen that it \
+             shows: end that; goes on by itself once it has ended"
+        ),
+    )
+}
+
 fn has_radios(folder: &Path) -> bool {
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }

@@ -9,6 +9,9 @@ use crate::name::Shown;
 /// The bit of a group owner (Wi-Fi Direct 1.9, section 4.1.4, group capability).
 const OWNS_GROUP: u8 = 0x01;
 
+/// The role of an owner.
+pub(super) const OWNER: &str = "GO";
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
@@ -27,11 +30,16 @@ pub(super) enum Event {
     Knock(DeviceAddress),
     /// An owner asks this device to join.
     Invitation(DeviceAddress),
-    /// The radio is in a group; the path is the group's own.
+    /// The radio is in a group: the path of its interface, and that of the group itself.
     Started {
         path: String,
+        group: String,
         owns: bool,
     },
+    /// The radio is in a group that another program formed.
+    Taken,
+    /// The last group with a device cannot be formed again, or an invitation was refused.
+    NotInvited(String),
     /// No group came about.
     Failed(String),
     /// The group is gone.
@@ -73,8 +81,15 @@ pub(super) fn of_signal(signal: &Message) -> Option<Event> {
         "GroupStarted" => {
             let properties: Properties = body.deserialize().ok()?;
             let path: OwnedObjectPath = property(&properties, "interface_object")?;
+            let group: OwnedObjectPath = property(&properties, "group_object")?;
             let role: String = property(&properties, "role")?;
-            Some(Event::Started { path: path_text(path), owns: role == "GO" })
+            let (path, group) = (path_text(path), path_text(group));
+            Some(Event::Started { path, group, owns: role == OWNER })
+        }
+        "InvitationResult" => {
+            let properties: Properties = body.deserialize().ok()?;
+            let status: i32 = property(&properties, "status")?;
+            (status != 0).then(|| Event::NotInvited(words_of_status(status).to_owned()))
         }
         "GONegotiationFailure" => {
             let properties: Properties = body.deserialize().ok()?;

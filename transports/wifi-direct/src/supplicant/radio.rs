@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tracing::debug;
 use zbus::fdo::DBusProxy;
 use zbus::message::Type;
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, Variant};
 
 use super::bus::{
-    Arguments, INTERFACE, P2P_DEVICE, P2pDeviceProxy, PEER, ROOT, ROOT_PATH, SUPPLICANT, WpsProxy,
-    connect, path_text, properties_of, value, words,
+    Arguments, GROUP, INTERFACE, P2P_DEVICE, P2pDeviceProxy, PEER, Properties, ROOT, ROOT_PATH,
+    SUPPLICANT, WpsProxy, connect, path_text, properties_of, property, value, words,
 };
 use super::condition::NoRadio;
-use super::events::{Event, of_peer, of_signal};
+use super::events::{Event, OWNER, of_peer, of_signal};
+use super::persistent::{NAME_END, last_with};
 use crate::WifiDirectConfig;
 use crate::address::DeviceAddress;
+use crate::groups::Way;
+use crate::owner::INTENT_MAX;
 
 /// Signals that may wait; the bus keeps the rest.
 const SIGNALS_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not 0");
@@ -33,6 +37,9 @@ pub(super) struct Radio {
     pub(super) interface: String,
     path: String,
 }
+
+/// Of two that form their last group again at the same moment, one waits so long for the other.
+const HOLDS_BACK: Duration = Duration::from_millis(500);
 
 /// Which peer an object stands for is in its path.
 fn peer_path(radio: &str, device: DeviceAddress) -> Option<zbus::ObjectPath<'static>> {
@@ -82,10 +89,28 @@ impl Radio {
         let config = Arguments::from([
             ("DeviceName", Variant::new(name)),
             ("PersistentReconnect", Variant::new(true)),
+            ("SsidPostfix", Variant::new(NAME_END)),
             ("NoGroupIface", Variant::new(false)),
         ]);
         let properties = properties_of(&self.connection, &self.path).await?;
         properties.set(P2P_DEVICE, "P2PDeviceConfig", &Variant::new(config)).await
+    }
+
+    /// The name that the device has now.
+    pub(super) async fn name(&self) -> zbus::Result<Option<String>> {
+        let properties = properties_of(&self.connection, &self.path).await?;
+        let config = value::<Properties>(properties.get(P2P_DEVICE, "P2PDeviceConfig").await?);
+        Ok(config.and_then(|config| property(&config, "DeviceName")))
+    }
+
+    /// Gives the device its name of before, and does not answer those who look any more.
+    pub(super) async fn hide(&self, name: &str) -> zbus::Result<()> {
+        let config = Arguments::from([("DeviceName", Variant::new(name))]);
+        let properties = properties_of(&self.connection, &self.path).await?;
+        properties.set(P2P_DEVICE, "P2PDeviceConfig", &Variant::new(config)).await?;
+        let proxy = self.proxy().await?;
+        proxy.stop_find().await?;
+        proxy.extended_listen(Arguments::new()).await
     }
 
     /// Looks for devices.
@@ -110,20 +135,86 @@ impl Radio {
         &self,
         device: DeviceAddress,
         intent: u8,
-        joins: bool,
+        way: Way,
     ) -> zbus::Result<()> {
         let Some(path) = peer_path(&self.path, device) else { return Ok(()) };
+        if way == Way::Again && self.form_again(device, &path, is_owner(intent)).await {
+            return Ok(());
+        }
         let mut arguments = Arguments::from([
             ("peer", Variant::new(path)),
             ("wps_method", Variant::new("pbc")),
             ("persistent", Variant::new(true)),
         ]);
-        if joins {
-            arguments.insert("join", Variant::new(true));
-        } else {
-            arguments.insert("go_intent", Variant::new(i32::from(intent)));
-        }
+        match way {
+            Way::Joined => arguments.insert("join", Variant::new(true)),
+            Way::Again | Way::Negotiated => {
+                arguments.insert("go_intent", Variant::new(i32::from(intent)))
+            }
+        };
         self.proxy().await?.connect(arguments).await.map(drop)
+    }
+
+    /// Asks a device to form the last group with it again; `false` if there was none.
+    async fn form_again(
+        &self,
+        device: DeviceAddress,
+        peer: &zbus::ObjectPath<'static>,
+        is_first: bool,
+    ) -> bool {
+        let asked = async {
+            let Some(last) = last_with(&self.connection, &self.path, device).await? else {
+                return Ok(false);
+            };
+            if !is_first {
+                sleep(HOLDS_BACK).await;
+                if self.group().await?.is_some() {
+                    return Ok(true);
+                }
+            }
+            debug!(%device, "the last group is formed again");
+            let arguments = Arguments::from([
+                ("peer", Variant::new(peer.clone())),
+                ("persistent_group_object", Variant::new(last)),
+            ]);
+            self.proxy().await?.invite(arguments).await.map(|()| true)
+        };
+        asked.await.unwrap_or_else(|error: zbus::Error| {
+            debug!(error = words(&error), "the last group is not formed again");
+            false
+        })
+    }
+
+    /// The group that the radio is in.
+    async fn group(&self) -> zbus::Result<Option<Event>> {
+        let start = format!("p2p-{}-", self.interface);
+        let all = managed(&self.connection).await?;
+        let Some((_, path)) = all.into_iter().find(|(name, _)| name.starts_with(&start)) else {
+            return Ok(None);
+        };
+        let properties = properties_of(&self.connection, &path).await?;
+        let group = value::<OwnedObjectPath>(properties.get(P2P_DEVICE, "Group").await?);
+        // Without one, it is just coming about, which a signal will tell.
+        let Some(group) = group.map(path_text).filter(|group| group != "/") else {
+            return Ok(None);
+        };
+        let role = value::<String>(properties.get(P2P_DEVICE, "Role").await?);
+        let owns = role.as_deref() == Some(OWNER);
+        Ok(Some(Event::Started { path, group, owns }))
+    }
+
+    /// Whether a group was formed by a node: its name says so.
+    async fn is_ours(&self, group: &str) -> zbus::Result<bool> {
+        let properties = properties_of(&self.connection, group).await?;
+        let name = value::<Vec<u8>>(properties.get(GROUP, "SSID").await?);
+        Ok(name.is_some_and(|name| name.ends_with(NAME_END.as_bytes())))
+    }
+
+    /// Forgets the devices in sight, and looks for those that are there.
+    pub(super) async fn forget(&self, time: Duration) -> zbus::Result<()> {
+        self.proxy().await?.flush().await?;
+        self.listen().await?;
+        self.find(time).await
     }
 
     /// Gives up forming a group.
@@ -176,6 +267,18 @@ impl Radio {
         of_peer(path, &properties.get_all(PEER).await.ok()?)
     }
 
+    /// An event as it is told: of a group, whose it is.
+    async fn completed(&self, event: Event) -> Event {
+        match &event {
+            Event::Started { group, .. } => match self.is_ours(group).await {
+                Ok(true) => event,
+                // One that has ended meanwhile is nobody's, and its end is told next.
+                Ok(false) | Err(_) => Event::Taken,
+            },
+            _ => event,
+        }
+    }
+
     /// Tells what happens until wpa_supplicant is gone.
     pub(super) async fn follow(&self, events: &mpsc::Sender<Event>) -> zbus::Result<()> {
         let signals = MatchRule::builder().msg_type(Type::Signal).sender(SUPPLICANT).build()?;
@@ -183,8 +286,11 @@ impl Radio {
             MessageStream::for_match_rule(signals, &self.connection, Some(SIGNALS_MAX)).await?;
         let bus = DBusProxy::new(&self.connection).await?;
         let mut owners = bus.receive_name_owner_changed_with_args(&[(0, SUPPLICANT)]).await?;
-        // What was in sight before anybody listened.
-        for event in self.devices().await? {
+        // What was there before anybody listened; of a group, also one of a node that crashed.
+        let mut before = self.devices().await?;
+        before.extend(self.group().await?);
+        for event in before {
+            let event = self.completed(event).await;
             if events.send(event).await.is_err() {
                 return Ok(());
             }
@@ -208,12 +314,18 @@ impl Radio {
                 event => event.into_iter().collect::<Vec<_>>(),
             };
             for event in told {
+                let event = self.completed(event).await;
                 if events.send(event).await.is_err() {
                     return Ok(());
                 }
             }
         }
     }
+}
+
+/// Whether a device with this intent becomes the owner.
+fn is_owner(intent: u8) -> bool {
+    intent > INTENT_MAX / 2
 }
 
 /// The interfaces that wpa_supplicant looks after, with their paths.

@@ -1,7 +1,8 @@
 //! The command loop: what the node asks, what wpa_supplicant tells and who is in the group meet in
 //! [`Groups`], whose orders are carried out here.
 
-use std::pin::pin;
+use std::collections::VecDeque;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use hedgerow_driver::{
@@ -15,11 +16,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 
 use super::bus::words;
-use super::condition::of_call;
+use super::condition::{of_call, taken};
 use super::events::Event;
 use super::radio::Radio;
 use crate::address::DeviceAddress;
-use crate::groups::{Groups, Order};
+use crate::groups::{Groups, Order, Way};
 use crate::name::Shown;
 use crate::{PROMISE, WifiDirectConfig};
 
@@ -32,6 +33,10 @@ const LOOKS_EVERY: Duration = Duration::from_secs(20);
 const LOOKS_EVERY_IN_GROUP: Duration = Duration::from_secs(120);
 /// Goodbyes at the end.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(400);
+/// Calls that may wait for the one under way.
+const CALLS_MAX: usize = 64;
+/// What the machine is called.
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 /// Events that may wait for the command loop.
 const EVENTS: usize = 64;
 
@@ -81,11 +86,22 @@ struct Driver {
 struct Work {
     radio: Radio,
     lan: LanService,
+    /// What the device was called before.
+    name: String,
     /// The path of the group that stands.
     group: Option<String>,
-    /// Calls under way; they end in what is wrong, if anything.
+    /// When to look for devices next.
+    look_at: Instant,
+    /// Since when a group is being formed.
+    asked_at: Option<Instant>,
+    /// The call under way; it ends in what is wrong, if anything. Then the next one: what is asked of
+    /// the radio goes by its order.
     calls: JoinSet<Option<Wrong>>,
+    waiting: VecDeque<Call>,
 }
+
+/// A call to wpa_supplicant.
+type Call = Pin<Box<dyn Future<Output = Option<Wrong>> + Send>>;
 
 /// What a call came to that failed.
 enum Wrong {
@@ -148,13 +164,12 @@ impl Driver {
         let follower = radio.clone();
         let mut follow = tokio::spawn(async move { follower.follow(&events).await });
         info!(interface = radio.interface, "Wi-Fi Direct is in use");
-        let mut work = Work { radio, lan, group: None, calls: JoinSet::new() };
+        let mut work = Work::new(name_of(&radio).await, radio, lan);
         if let Some(shown) = self.shown {
             work.show(shown);
         }
         work.listen();
         self.tell(Condition::ok()).await?;
-        let mut look_at = Instant::now();
         let next = loop {
             while let Some(order) = self.groups.poll() {
                 self.carry_out(&mut work, order).await?;
@@ -175,19 +190,23 @@ impl Driver {
                     self.on_links(&mut links);
                 },
                 Some(ended) = work.calls.join_next() => {
+                    work.call_next();
                     if let Ok(Some(wrong)) = ended {
                         self.on_wrong(wrong).await?;
                     }
                 }
-                () = sleep_until(look_at), if self.may_look() => {
+                () = sleep_until(work.look_at), if self.may_look() => {
                     work.look();
-                    look_at = Instant::now() + self.looks_every();
+                    work.look_at = Instant::now() + self.looks_every();
                 }
                 () = until(due) => self.groups.on_timeout(Instant::now()),
                 gone = work.lan.run() => gone?,
             }
         };
         follow.abort();
+        for endpoint in self.groups.in_sight() {
+            self.reports.lost(endpoint).await?;
+        }
         self.groups.on_radio_gone("the radio is gone");
         while let Some(order) = self.groups.poll() {
             if let Order::Failed(dial, reason) = order {
@@ -238,7 +257,7 @@ impl Driver {
         debug!(?event, "wpa_supplicant");
         match event {
             Event::Device { device, shown, owns_group } => {
-                if self.groups.on_device(device, shown, owns_group) {
+                if self.groups.on_device(now, device, shown, owns_group) {
                     let sighting =
                         Sighting { endpoint: device.endpoint(), beacon: Some(shown.beacon) };
                     self.reports.sighted(sighting).await?;
@@ -251,15 +270,26 @@ impl Driver {
             Event::Request(device) => self.groups.on_request(now, device),
             Event::Knock(device) => self.groups.on_knock(device),
             Event::Invitation(owner) => self.groups.on_invitation(now, owner),
-            Event::Started { path, owns } => {
-                info!(owns, "in a Wi-Fi Direct group");
+            Event::Started { path, owns, .. } => {
+                let after_ms = work.asked_at.take().map(|at| at.elapsed().as_millis());
+                info!(owns, after_ms, "in a Wi-Fi Direct group");
                 work.group = Some(path);
+                work.look_at = now + LOOKS_EVERY_IN_GROUP;
                 self.groups.on_started(now, owns);
+            }
+            Event::Taken => {
+                self.groups.on_taken();
+                self.tell(taken(&work.radio.interface)).await?;
+            }
+            Event::NotInvited(why) => {
+                debug!(why, "not again");
+                self.groups.on_no_more();
             }
             Event::Failed(why) => self.groups.on_failed(&why),
             Event::Finished => {
                 work.group = None;
                 self.groups.on_finished();
+                self.tell(Condition::ok()).await?;
             }
             Event::FindStopped => work.listen(),
             Event::Look(_) => {}
@@ -301,7 +331,7 @@ impl Driver {
     async fn carry_out(&mut self, work: &mut Work, order: Order) -> Result<(), NodeGone> {
         debug!(?order, "group");
         match order {
-            Order::Connect { device, intent, joins } => work.connect(device, intent, joins),
+            Order::Connect { device, intent, way } => work.connect(device, intent, way),
             Order::Abandon => work.call(async move |radio| {
                 // What has ended already cannot be given up.
                 let _ = radio.abandon().await;
@@ -314,6 +344,10 @@ impl Driver {
                 None
             }),
             Order::Leave => work.leave(),
+            Order::Forget => {
+                work.forget();
+                work.look_at = Instant::now() + LOOKS_EVERY;
+            }
             Order::Dial { dial, at, known_as } => work.lan.dial(dial, at, known_as),
             Order::Failed(dial, reason) => self.reports.dial_failed(dial, reason).await?,
         }
@@ -322,13 +356,39 @@ impl Driver {
 }
 
 impl Work {
+    fn new(name: String, radio: Radio, lan: LanService) -> Self {
+        Self {
+            radio,
+            lan,
+            name,
+            group: None,
+            look_at: Instant::now(),
+            asked_at: None,
+            calls: JoinSet::new(),
+            waiting: VecDeque::new(),
+        }
+    }
+
     /// Calls wpa_supplicant without waiting for it.
     fn call<F>(&mut self, call: impl FnOnce(Radio) -> F)
     where
         F: Future<Output = Option<Wrong>> + Send + 'static,
     {
-        let radio = self.radio.clone();
-        self.calls.spawn(call(radio));
+        if self.waiting.len() >= CALLS_MAX {
+            // The radio is in no state to be told anything; who waits is told by time.
+            debug!("wpa_supplicant does not keep up");
+            return;
+        }
+        self.waiting.push_back(Box::pin(call(self.radio.clone())));
+        if self.calls.is_empty() {
+            self.call_next();
+        }
+    }
+
+    fn call_next(&mut self) {
+        if let Some(call) = self.waiting.pop_front() {
+            self.calls.spawn(call);
+        }
     }
 
     fn show(&mut self, shown: Shown) {
@@ -356,9 +416,19 @@ impl Work {
         });
     }
 
-    fn connect(&mut self, device: DeviceAddress, intent: u8, joins: bool) {
+    fn forget(&mut self) {
         self.call(async move |radio: Radio| {
-            radio.connect(device, intent, joins).await.err().map(Wrong::NoGroup)
+            if let Err(error) = radio.forget(LOOKS_FOR).await {
+                debug!(error = words(&error), "not looking anew");
+            }
+            None
+        });
+    }
+
+    fn connect(&mut self, device: DeviceAddress, intent: u8, way: Way) {
+        self.asked_at = Some(Instant::now());
+        self.call(async move |radio: Radio| {
+            radio.connect(device, intent, way).await.err().map(Wrong::NoGroup)
         });
     }
 
@@ -392,13 +462,26 @@ impl Work {
         });
     }
 
-    /// Says goodbye and leaves the group.
+    /// Says goodbye, leaves the group and is seen no more.
     async fn end(mut self) {
         self.lan.shut_down().await;
-        if let Some(group) = self.group.take() {
-            let _ = timeout(GOODBYE_WITHIN, self.radio.leave(&group)).await;
-        }
+        let (radio, group) = (&self.radio, self.group.take());
+        let goodbye = async {
+            if let Some(group) = group {
+                radio.leave(&group).await?;
+            }
+            radio.hide(&self.name).await
+        };
+        // A radio that is gone hides nothing, and is hidden.
+        let _ = timeout(GOODBYE_WITHIN, goodbye).await;
     }
+}
+
+/// What a device is called when no node runs; that of a node that crashed is nobody's name.
+async fn name_of(radio: &Radio) -> String {
+    let name = radio.name().await.ok().flatten();
+    let name = name.filter(|name| Shown::from_name(name).is_none());
+    name.unwrap_or_else(|| std::fs::read_to_string(HOST_NAME).unwrap_or_default().trim().to_owned())
 }
 
 async fn until(at: Option<Instant>) {
