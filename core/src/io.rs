@@ -91,6 +91,18 @@ pub enum Dialling {
     },
 }
 
+/// Where a node's power comes from, as its host tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Power {
+    /// There is enough of it.
+    #[default]
+    Mains,
+    /// A battery.
+    Battery,
+    /// A battery that is nearly empty, or a user who saves it.
+    Low,
+}
+
 /// Something that happened, for the core to act on.
 #[derive(Debug)]
 pub enum Input {

@@ -17,6 +17,7 @@ mod settle;
 mod slots;
 mod source;
 mod trace;
+mod usage;
 mod views;
 
 use alloc::boxed::Box;
@@ -35,12 +36,14 @@ use crate::config::NodeConfig;
 use crate::counters::Counters;
 use crate::crypto::cipher::Ciphers;
 use crate::dial::Dialer;
-use crate::dial::upgrade::{Power, UpgradePolicy};
+use crate::dial::upgrade::UpgradePolicy;
 use crate::entropy::Entropy;
 use crate::event::{Event, Output};
 use crate::id::{LinkId, PeerKey, TransportId};
 use crate::identity::StaticBinding;
-use crate::io::{Beacon, Input, LinkLoss, TransportCommand, TransportEvent, TransportProfile};
+use crate::io::{
+    Beacon, Input, LinkLoss, Power, TransportCommand, TransportEvent, TransportProfile,
+};
 use crate::limits::DEVICE_NAME_BYTES_MAX;
 use crate::local::Local;
 use crate::presence::{Bodies, Presence, body_hash};

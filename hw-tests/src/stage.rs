@@ -5,6 +5,7 @@ pub(crate) mod bluez;
 mod cutter;
 pub(crate) mod host;
 mod node;
+mod radio;
 pub(crate) mod running;
 pub(crate) mod supplicant;
 pub(crate) mod wifi;
@@ -21,10 +22,11 @@ use bluez::{Device, Objects};
 pub(crate) use cutter::Cutter;
 use host::{Host, Reach};
 pub(crate) use node::Node;
+pub(crate) use radio::Radio;
 use running::until;
 use supplicant::Supplicant;
+pub(crate) use wifi::MODULE;
 use wifi::Wifi;
-pub(crate) use wifi::{MODULE, Radio};
 
 /// An adapter of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]

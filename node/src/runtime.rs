@@ -147,7 +147,7 @@ pub(crate) fn start(start: Start) -> Mesh {
         upgrades: config.transports.wifi_direct.upgrades.policy(),
         ..Default::default()
     };
-    let power = config.transports.wifi_direct.power.of_node();
+    let power = config.transports.wifi_direct.power.power();
     let mut node = Node::new(clock.now(), local.clone(), node_config, Box::new(Entropic));
     node.set_power(clock.now(), power);
     let (slot, reports) = NodeSlot::new();

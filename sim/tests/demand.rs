@@ -4,8 +4,9 @@
 use bytes::Bytes;
 use hedgerow_core::bus::SendError;
 use hedgerow_core::dial::RefusalReason;
-use hedgerow_core::dial::upgrade::{Power, UpgradePolicy};
+use hedgerow_core::dial::upgrade::UpgradePolicy;
 use hedgerow_core::id::LinkId;
+use hedgerow_core::io::Power;
 use hedgerow_core::io::{DialFailure, Lane};
 use hedgerow_core::limits::{DEMAND_BACKOFF_MIN, DEMAND_IDLE, DEMAND_IDLE_ON_BATTERY};
 use hedgerow_core::node::LinkView;

@@ -16,7 +16,7 @@
 //! first hop mends the second. A relay sees no more than a frame or two, as sessions keep queues
 //! short: its link counts as waited for while it carries nearly what its medium promises.
 
-use crate::io::LinkEstimate;
+use crate::io::{LinkEstimate, Power};
 use crate::limits::{
     DEMAND_IDLE, DEMAND_IDLE_ON_BATTERY, UPGRADE_DRAIN, UPGRADE_GAIN, UPGRADE_MOMENT,
     UPGRADE_ON_BATTERY, UPGRADE_WAIT,
@@ -35,18 +35,6 @@ pub enum UpgradePolicy {
     WhenItPays,
     /// One is made as soon as data has waited for a moment, whatever the power.
     Always,
-}
-
-/// Where a node's power comes from, as its host tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Power {
-    /// There is enough of it.
-    #[default]
-    Mains,
-    /// A battery.
-    Battery,
-    /// A battery that is nearly empty, or a user who saves it.
-    Low,
 }
 
 impl Power {

@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 
 use super::Node;
 use super::neighbour::LinkEntry;
+use super::usage::Load;
 use crate::dial::slots::{self, OwnLink};
-use crate::dial::upgrade::{Patience, Power, Present, Pressure};
+use crate::dial::upgrade::{Patience, Present, Pressure};
 use crate::id::{LinkId, PeerKey};
-use crate::io::ConnectionType;
+use crate::io::{ConnectionType, Power};
 use crate::limits::DEMAND_REST;
 use crate::link::LinkState;
 use crate::time::{Duration, Instant, earliest};
@@ -21,35 +22,6 @@ const NARROW_PART: u64 = 2;
 const SPARE_PART: u64 = 4;
 /// Data of others that came through within this is part of what a link carries now.
 const LATELY: Duration = Duration::from_secs(1);
-
-/// What a link carried, for whoever asks whether another one pays, or this one still does.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Usage {
-    pressure: Pressure,
-    /// When it last carried data, either way.
-    pub(super) data_at: Instant,
-    /// When it last took on data of others.
-    relayed_at: Option<Instant>,
-    /// When it was last looked at whether it is needed.
-    looked_at: Instant,
-}
-
-/// What data left with a pull.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Load {
-    /// None.
-    None,
-    /// This node's own.
-    Own,
-    /// Of others, perhaps beside its own.
-    OfOthers,
-}
-
-impl Usage {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { pressure: Pressure::default(), data_at: now, relayed_at: None, looked_at: now }
-    }
-}
 
 impl Node {
     /// Where this node's power comes from now. On battery a link that is dialled on demand takes

@@ -4,8 +4,8 @@ use alloc::collections::BTreeMap;
 use core::cmp::Reverse;
 
 use super::Node;
-use super::demand::Usage;
 use super::neighbour::LinkEntry;
+use super::usage::Usage;
 use crate::crypto::noise::Role;
 use crate::dial::{DialOrder, Failure};
 use crate::event::Event;

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::demand::Usage;
+use super::usage::Usage;
 use super::{Node, Seldom};
 use crate::advert::Sync;
 use crate::id::{Instance, LinkId, PeerKey};

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use super::Node;
-use super::demand::Load;
 use super::neighbour::Neighbour;
 use super::trace::Traces;
+use super::usage::Load;
 use crate::advert::{Carrier, Database};
 use crate::bus::Bus;
 use crate::counters::Counters;

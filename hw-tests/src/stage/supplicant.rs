@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::host::Host;
+use super::radio::Radio;
 use super::running::run_to_end;
-use super::wifi::Radio;
 
 const SERVICE: &str = "fi.w1.wpa_supplicant1";
 const ROOT: &str = "/fi/w1/wpa_supplicant1";

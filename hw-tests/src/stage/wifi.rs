@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::host::{Host, Reach};
+use super::radio::{Radio, socket};
 use super::running::{Running, until};
 use super::supplicant::Supplicant;
 
@@ -17,34 +18,6 @@ pub(crate) const MODULE: &str = "mac80211_hwsim.ko";
 
 /// How long each part of it may take to come up, and to end.
 const UP_MAX: Duration = Duration::from_secs(30);
-
-/// A radio of Wi-Fi, and where everything that has to do with it is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Radio {
-    /// Index of the host that is its network namespace.
-    pub(super) host: usize,
-    pub(crate) namespace: String,
-    /// The address of its bus, which is reached from every namespace.
-    pub(crate) bus: String,
-    /// As the kernel calls it: `wlan0`.
-    pub(crate) interface: String,
-}
-
-impl Radio {
-    fn new(number: usize, host: usize) -> Self {
-        Self {
-            host,
-            namespace: format!("radio{number}"),
-            bus: format!("unix:path={}", socket(number).display()),
-            interface: format!("wlan{number}"),
-        }
-    }
-
-    /// What others read of it in the air.
-    pub(crate) fn name(&self) -> &str {
-        &self.namespace
-    }
-}
 
 /// The radios, with what serves them.
 pub(crate) struct Wifi {
@@ -203,11 +176,6 @@ fn move_into_namespace(radio: &Radio, host: &Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the bus of a radio listens.
-fn socket(number: usize) -> PathBuf {
-    PathBuf::from(format!("/run/bus-{number}/sock"))
-}
-
 fn conf_file(logs: &Path, radio: &Radio) -> PathBuf {
     logs.join(format!("wpa_supplicant-{}.conf", radio.interface))
 }
@@ -231,13 +199,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_radios_share_anything() {
-        let [one, other] = [Radio::new(0, 1), Radio::new(1, 2)];
-        assert_eq!(one.bus, "unix:path=/run/bus-0/sock");
-        assert_eq!((one.namespace.as_str(), one.interface.as_str()), ("radio0", "wlan0"));
-        assert!(one.host != other.host && one.bus != other.bus);
-        assert!(one.namespace != other.namespace && one.interface != other.interface);
-        let conf = configuration(&other);
+    fn each_wpa_supplicant_has_a_configuration_of_its_own() {
+        let conf = configuration(&Radio::new(1, 2));
         assert!(conf.contains("device_name=radio1\n") && conf.contains("wpa_supplicant-wlan1\n"));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use hedgerow_core::dial::upgrade::{Power, UpgradePolicy};
+use hedgerow_core::dial::upgrade::UpgradePolicy;
+use hedgerow_core::io::Power;
 use serde::{Deserialize, Serialize};
 
 /// One section for each transport.
@@ -115,9 +116,9 @@ impl UpgradesConfig {
 }
 
 impl PowerConfig {
-    /// The same as the core takes it.
+    /// The same as the core and drivers take it.
     #[must_use]
-    pub(crate) fn of_node(self) -> Power {
+    pub(crate) fn power(self) -> Power {
         match self {
             Self::Mains => Power::Mains,
             Self::Battery => Power::Battery,
@@ -131,15 +132,10 @@ impl WifiDirectConfig {
     /// The same as the driver takes it.
     #[must_use]
     pub fn driver(&self) -> hedgerow_wifi_direct::WifiDirectConfig {
-        use hedgerow_wifi_direct::Power;
         hedgerow_wifi_direct::WifiDirectConfig {
             interface: self.interface.clone(),
             bus: self.bus.clone(),
-            power: match self.power {
-                PowerConfig::Mains => Power::Mains,
-                PowerConfig::Battery => Power::Battery,
-                PowerConfig::Low => Power::Low,
-            },
+            power: self.power.power(),
         }
     }
 }

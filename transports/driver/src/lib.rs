@@ -138,7 +138,7 @@ pub use disabled::Disabled;
 pub use hedgerow_core::id::{Address, DialId, LinkId, TransportId};
 pub use hedgerow_core::io::{
     ApproximateDistance, Beacon, BeaconIdentity, Condition, ConditionState, ConnectionType,
-    DialFailure, Dialling, Endpoint, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp,
+    DialFailure, Dialling, Endpoint, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp, Power,
     Sighting, TransportCommand, TransportEvent, TransportProfile, whole_pdus,
 };
 pub use links::{LinkDeadline, Links, OpenLink};

@@ -75,10 +75,13 @@ enum Phase {
         /// It was begun for a dial.
         is_ours: bool,
         intent: u8,
+        way: Way,
     },
     /// In a group.
     Member {
         owns: bool,
+        /// Who owns it, if that is another device and known: groups that form again form by themselves.
+        owner: Option<DeviceAddress>,
         idle_since: Option<Instant>,
     },
 }
@@ -194,15 +197,15 @@ impl Groups {
                 let what = format!("the radio forms a group with {with}");
                 self.orders.push_back(Order::Failed(dial, DialFailure::Unavailable(what)));
             }
-            Phase::Member { owns, .. } => {
-                let owns = *owns;
+            Phase::Member { owns, owner, .. } => {
+                let (owns, is_elsewhere) = (*owns, owner.is_some_and(|owner| owner != device));
                 self.waiting.insert(dial, device);
                 if self.meet(dial) {
                     return;
                 }
                 if owns {
                     self.invite(device);
-                } else if known.owns_group {
+                } else if known.owns_group && is_elsewhere {
                     self.waiting.remove(&dial);
                     let what = "the radio is in another group".to_owned();
                     self.orders.push_back(Order::Failed(dial, DialFailure::Unavailable(what)));
@@ -252,6 +255,11 @@ impl Groups {
             Phase::Free => {
                 self.begin(now, device, intent(&own, &known.shown), Way::Negotiated);
             }
+            // What was thought of as an owner owns nothing any more.
+            Phase::Forming { with, way: Way::Joined, .. } if *with == device => {
+                self.orders.push_back(Order::Abandon);
+                self.begin(now, device, intent(&own, &known.shown), Way::Negotiated);
+            }
             // Both ask at once, and wpa_supplicant makes one negotiation of it.
             Phase::Forming { with, .. } if *with == device => {}
             // It is not to be asked twice for what it wants.
@@ -294,7 +302,8 @@ impl Groups {
 
     fn begin(&mut self, now: Instant, device: DeviceAddress, intent: u8, way: Way) {
         let is_ours = !self.waiting.is_empty();
-        self.phase = Phase::Forming { with: device, until: now + FORMED_WITHIN, is_ours, intent };
+        let until = now + FORMED_WITHIN;
+        self.phase = Phase::Forming { with: device, until, is_ours, intent, way };
         self.orders.push_back(Order::Connect { device, intent, way });
     }
 
@@ -322,7 +331,12 @@ impl Groups {
     /// The radio is in a group.
     pub(crate) fn on_started(&mut self, now: Instant, owns: bool) {
         self.neighbours.clear();
-        self.phase = Phase::Member { owns, idle_since: (self.links == 0).then_some(now) };
+        let owner = match self.phase {
+            Phase::Forming { with, .. } if !owns => Some(with),
+            _ => None,
+        };
+        let idle_since = (self.links == 0).then_some(now);
+        self.phase = Phase::Member { owns, owner, idle_since };
     }
 
     /// The radio is in a group of another program, which is left alone.
@@ -331,9 +345,18 @@ impl Groups {
         self.phase = Phase::Taken;
     }
 
-    /// Forming a group has failed.
+    /// A negotiation has failed. It may be one that was given up for an invitation.
+    pub(crate) fn on_not_negotiated(&mut self, why: &str) {
+        if !matches!(self.phase, Phase::Forming { way: Way::Joined, .. }) {
+            self.on_failed(why);
+        }
+    }
+
+    /// Forming a group has failed. It may be an earlier one that did: what is under way now is given up
+    /// with it, or the radio would go on with what nobody waits for.
     pub(crate) fn on_failed(&mut self, why: &str) {
         if let Phase::Forming { .. } = self.phase {
+            self.orders.push_back(Order::Abandon);
             self.end(|| DialFailure::Other(why.to_owned()));
         }
     }
@@ -364,6 +387,12 @@ impl Groups {
     }
 
     fn end(&mut self, why: impl Fn() -> DialFailure) {
+        if let Phase::Forming { with, way: Way::Joined, .. } = self.phase
+            && let Some(owner) = self.devices.get_mut(&with)
+        {
+            // Perhaps it owns no group any more: it is asked for one next time.
+            owner.owns_group = false;
+        }
         self.phase = Phase::Free;
         self.invited = None;
         let failed = std::mem::take(&mut self.waiting);
@@ -441,5 +470,7 @@ impl Groups {
     }
 }
 
+#[cfg(test)]
+mod air;
 #[cfg(test)]
 mod tests;

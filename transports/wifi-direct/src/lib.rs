@@ -26,6 +26,7 @@ mod unsupported;
 
 use std::time::Duration;
 
+pub use hedgerow_driver::Power;
 use hedgerow_driver::{
     Condition, ConnectionType, Dialling, Driver, DriverFuture, LinkEstimate, Port, TransportProfile,
 };
@@ -45,18 +46,6 @@ const LINKS_MAX: usize = 8;
 /// What a group carries: common radios with one stream at 2.4 GHz.
 const PROMISE: LinkEstimate =
     LinkEstimate { rate_bytes_per_s: 5_000_000, delay: Duration::from_millis(3) };
-
-/// How a device is powered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Power {
-    /// From the wall.
-    #[default]
-    Mains,
-    /// From a battery.
-    Battery,
-    /// From one that is nearly empty.
-    Low,
-}
 
 /// What the driver is to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

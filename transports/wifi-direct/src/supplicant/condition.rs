@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hedgerow_driver::{Condition, ConditionState};
 
-use super::bus::{error_name, words};
+use super::bus::{P2P_DEVICE, error_name, words};
 
 /// Where the kernel lists its radios, whether wpa_supplicant runs or not.
 const RADIOS: &str = "/sys/class/ieee80211";
@@ -101,6 +101,24 @@ pub(super) fn of_call(error: &zbus::Error) -> Condition {
     }
 }
 
+/// The condition when no group can be formed because of channels; `None` for other reasons, which are
+/// a peer's affair.
+pub(super) fn of_channels(interface: &str, error: &zbus::Error) -> Option<Condition> {
+    let detail = match error_name(error)?.strip_prefix(P2P_DEVICE)? {
+        ".ConnectChannelUnavailable" => format!(
+            "{interface} is busy on another channel, as in a Wi-Fi network, and its radio does one at \
+             a time: leave that network, or choose another radio with \
+             transports.wifi_direct.interface; it is tried again"
+        ),
+        ".ConnectChannelUnsupported" => format!(
+            "{interface} has no channel on which groups are allowed here: tell the system where it is, \
+             `iw reg set DE`, and see `iw reg get`; it is tried again"
+        ),
+        _ => return None,
+    };
+    Some(Condition::new(ConditionState::TemporarilyUnavailable, detail))
+}
+
 /// The condition while the radio is in a group that another program formed.
 pub(super) fn taken(interface: &str) -> Condition {
     Condition::new(
@@ -129,6 +147,23 @@ mod tests {
         let stopped = of(&NoRadio::NoSupplicant, true);
         assert_eq!(stopped.state, ConditionState::TemporarilyUnavailable);
         assert!(stopped.detail.contains("systemctl start wpa_supplicant"), "{}", stopped.detail);
+    }
+
+    #[test]
+    fn a_radio_that_is_busy_and_one_that_may_not_are_told_from_other_refusals() {
+        let refused = |name: &str| {
+            let message = zbus::message::Message::method_call("/", "Connect");
+            let message = message.build(&()).unwrap();
+            let name =
+                zbus::names::OwnedErrorName::try_from(format!("{P2P_DEVICE}.{name}")).unwrap();
+            of_channels("wlan0", &zbus::Error::MethodError(name, None, message))
+        };
+        let busy = refused("ConnectChannelUnavailable").unwrap();
+        assert_eq!(busy.state, ConditionState::TemporarilyUnavailable);
+        assert!(busy.detail.contains("wlan0 is busy on another channel"), "{}", busy.detail);
+        let regulated = refused("ConnectChannelUnsupported").unwrap();
+        assert!(regulated.detail.contains("iw reg set"), "{}", regulated.detail);
+        assert_eq!(refused("ConnectUnspecifiedError"), None);
     }
 
     #[test]

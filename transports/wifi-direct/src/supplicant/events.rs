@@ -40,6 +40,8 @@ pub(super) enum Event {
     Taken,
     /// The last group with a device cannot be formed again, or an invitation was refused.
     NotInvited(String),
+    /// A negotiation came to nothing.
+    NotNegotiated(String),
     /// No group came about.
     Failed(String),
     /// The group is gone.
@@ -94,7 +96,7 @@ pub(super) fn of_signal(signal: &Message) -> Option<Event> {
         "GONegotiationFailure" => {
             let properties: Properties = body.deserialize().ok()?;
             let status: i32 = property(&properties, "status").unwrap_or(-1);
-            Some(Event::Failed(words_of_status(status).to_owned()))
+            Some(Event::NotNegotiated(words_of_status(status).to_owned()))
         }
         "GroupFormationFailure" => {
             let reason: String = body.deserialize().unwrap_or_default();

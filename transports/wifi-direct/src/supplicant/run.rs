@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 
 use super::bus::words;
-use super::condition::{of_call, taken};
+use super::condition::{of_call, of_channels, taken};
 use super::events::Event;
 use super::radio::Radio;
 use crate::address::DeviceAddress;
@@ -192,7 +192,7 @@ impl Driver {
                 Some(ended) = work.calls.join_next() => {
                     work.call_next();
                     if let Ok(Some(wrong)) = ended {
-                        self.on_wrong(wrong).await?;
+                        self.on_wrong(&work.radio.interface, wrong).await?;
                     }
                 }
                 () = sleep_until(work.look_at), if self.may_look() => {
@@ -276,6 +276,7 @@ impl Driver {
                 work.group = Some(path);
                 work.look_at = now + LOOKS_EVERY_IN_GROUP;
                 self.groups.on_started(now, owns);
+                self.tell(Condition::ok()).await?;
             }
             Event::Taken => {
                 self.groups.on_taken();
@@ -285,6 +286,7 @@ impl Driver {
                 debug!(why, "not again");
                 self.groups.on_no_more();
             }
+            Event::NotNegotiated(why) => self.groups.on_not_negotiated(&why),
             Event::Failed(why) => self.groups.on_failed(&why),
             Event::Finished => {
                 work.group = None;
@@ -317,12 +319,15 @@ impl Driver {
         }
     }
 
-    async fn on_wrong(&mut self, wrong: Wrong) -> Result<(), NodeGone> {
+    async fn on_wrong(&mut self, interface: &str, wrong: Wrong) -> Result<(), NodeGone> {
         match wrong {
             Wrong::NoGroup(error) => {
                 debug!(error = words(&error), "no group");
                 self.groups.on_failed(&words(&error));
-                Ok(())
+                match of_channels(interface, &error) {
+                    Some(condition) => self.tell(condition).await,
+                    None => Ok(()),
+                }
             }
             Wrong::Radio(error) => self.tell(of_call(&error)).await,
         }
