@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(of("port").status, Level::Warn);
         assert!(of("stranger").message.contains("10.0.0.2:1234 cannot join (3 tries"));
         let refused = "shed at 02:00:00:00:01:00 is not reached over Wi-Fi Direct (failed 2 times, \
-                       tried again in 40 s)";
+                       tried again in 40.0 s)";
         assert_eq!(of("dial").message, refused);
         assert_eq!(of("dial").hint, "the other device said no");
         let counted = "dropped or refused since the start: bus.streamsRefused 4, turnedAway 2";
