@@ -83,6 +83,8 @@ enum Phase {
         /// Who owns it, if that is another device and known: groups that form again form by themselves.
         owner: Option<DeviceAddress>,
         idle_since: Option<Instant>,
+        /// It was idle for long enough once, and spared for whoever was being met.
+        is_spared: bool,
     },
 }
 
@@ -336,7 +338,7 @@ impl Groups {
             _ => None,
         };
         let idle_since = (self.links == 0).then_some(now);
-        self.phase = Phase::Member { owns, owner, idle_since };
+        self.phase = Phase::Member { owns, owner, idle_since, is_spared: false };
     }
 
     /// The radio is in a group of another program, which is left alone.
@@ -434,11 +436,12 @@ impl Groups {
     /// So many links stand.
     pub(crate) fn on_links(&mut self, now: Instant, links: usize) {
         self.links = links;
-        if let Phase::Member { idle_since, .. } = &mut self.phase {
-            *idle_since = match links {
-                0 => Some(idle_since.unwrap_or(now)),
-                _ => None,
-            };
+        if let Phase::Member { idle_since, is_spared, .. } = &mut self.phase {
+            if links > 0 {
+                (*idle_since, *is_spared) = (None, false);
+            } else {
+                *idle_since = Some(idle_since.unwrap_or(now));
+            }
         }
     }
 
@@ -458,12 +461,16 @@ impl Groups {
                 self.orders.push_back(Order::Abandon);
                 self.end(|| DialFailure::Other("no group came about in time".to_owned()));
             }
-            Phase::Member { idle_since: Some(since), .. } if *since + IDLE_MAX <= now => {
-                if self.waiting.is_empty() {
+            Phase::Member { idle_since: Some(since), is_spared, .. }
+                if *since + IDLE_MAX <= now =>
+            {
+                // Who is dialled comes within that time, or is not there any more: then it is sought
+                // anew without the group.
+                if self.waiting.is_empty() || *is_spared {
                     self.orders.push_back(Order::Leave);
                 }
-                // Asked once more if it does not end, and once who waits has met.
-                *since = now;
+                // Asked once more if it does not end.
+                (*since, *is_spared) = (now, true);
             }
             _ => {}
         }

@@ -275,6 +275,21 @@ async fn a_group_without_links_is_left_and_one_with_links_is_not() {
     assert_eq!(orders(&mut groups), [Order::Leave]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_nobody_answers_keeps_an_idle_group_for_a_while_and_no_longer() {
+    let mut groups = in_group(true);
+    let begin = Instant::now();
+    groups.on_dial(begin, DialId(7), THIRD);
+    assert_eq!(orders(&mut groups), [Order::Invite(THIRD)]);
+    groups.on_timeout(begin + IDLE_MAX);
+    assert_eq!(orders(&mut groups), [], "it may be on its way");
+    groups.on_timeout(begin + IDLE_MAX * 2);
+    assert_eq!(orders(&mut groups), [Order::Leave]);
+    groups.on_finished();
+    let failed = orders(&mut groups);
+    assert!(matches!(failed[..], [Order::Failed(DialId(7), _), Order::Forget]), "{failed:?}");
+}
+
 #[test]
 fn a_crowd_of_devices_is_bounded() {
     let mut groups = Groups::new();
