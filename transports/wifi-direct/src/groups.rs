@@ -244,9 +244,11 @@ impl Groups {
     /// that will be known in a moment: it is let wait.
     pub(crate) fn on_request(&mut self, now: Instant, device: DeviceAddress) {
         let Some((known, own)) = self.devices.get(&device).copied().zip(self.own) else {
-            if self.asking.len() < ASKING_MAX {
-                self.asking.insert(device);
+            // Who is never seen must not keep out those that are.
+            if self.asking.len() >= ASKING_MAX {
+                self.asking.pop_first();
             }
+            self.asking.insert(device);
             return;
         };
         if !known.shown.may_meet(&own) {

@@ -18,13 +18,16 @@ pub(super) fn play(stage: &mut Stage) -> anyhow::Result<Figures> {
     let (mut other, second) = node(stage, 1)?;
     let radios = [first, second];
     let (mut slowest, mut both) = (0, 0);
+    let mut before = [0, 0];
     for round in 1..=ROUNDS {
         let since = Instant::now();
         met(stage, [&one, &other], &radios)
             .with_context(|| format!("in round {round} of {ROUNDS}"))?;
         slowest = slowest.max(since.elapsed().as_millis());
         // Who dialled is told by its log: rounds in which only one did prove nothing.
-        both += u64::from(dials(&one)? > 0 && dials(&other)? > 0);
+        let after = [dials(&one)?, dials(&other)?];
+        both += u64::from(after[0] > before[0] && after[1] > before[1]);
+        before = after;
         if round % 2 == 0 {
             one.interrupt()?;
             other.interrupt()?;

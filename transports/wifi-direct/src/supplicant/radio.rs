@@ -105,7 +105,11 @@ impl Radio {
 
     /// Gives the device its name of before, and does not answer those who look any more.
     pub(super) async fn hide(&self, name: &str) -> zbus::Result<()> {
-        let config = Arguments::from([("DeviceName", Variant::new(name))]);
+        // The groups of other programs are none of nodes from now on.
+        let config = Arguments::from([
+            ("DeviceName", Variant::new(name)),
+            ("SsidPostfix", Variant::new("")),
+        ]);
         let properties = properties_of(&self.connection, &self.path).await?;
         properties.set(P2P_DEVICE, "P2PDeviceConfig", &Variant::new(config)).await?;
         let proxy = self.proxy().await?;
