@@ -12,9 +12,10 @@ use bytes::BytesMut;
 
 pub use crate::wire::beacon::{Beacon, BeaconIdentity};
 pub use crate::wire::connection_type::ConnectionType;
+pub use crate::wire::hint::Hint;
 pub use crate::wire::lane::Lane;
 
-use crate::id::{DialId, LinkId, TransportId};
+use crate::id::{DialId, LinkId, PeerKey, TransportId};
 use crate::limits::DISTANCE_CM_MAX;
 use crate::time::Duration;
 
@@ -157,6 +158,10 @@ pub enum TransportEvent {
         /// About how far; `None` once that is not known any more.
         distance: Option<ApproximateDistance>,
     },
+    /// What those of the same medium at neighbours are told from now on, over whatever links stand;
+    /// empty for nothing. Each one replaces the one before. Nobody but neighbours hears of it, and all
+    /// of them do.
+    Hint(Hint),
     /// A link is gone. Nothing comes from it afterwards.
     LinkDown {
         /// Which link.
@@ -353,6 +358,14 @@ pub enum TransportCommand {
     CancelDial(DialId),
     /// Close a link once the bytes already taken are written; answer with `LinkDown`.
     Close(LinkId),
+    /// What the driver of this medium at a neighbour tells, in place of what it told before; empty when
+    /// it tells nothing any more, or is at no neighbour.
+    Hint {
+        /// The neighbour. It is who it says, and whether the hint is true is another question.
+        from: PeerKey,
+        /// What it tells.
+        hint: Hint,
+    },
 }
 
 /// The state of a transport, with a sentence that says what to do.

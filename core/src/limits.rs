@@ -48,6 +48,13 @@ pub const HANDSHAKES_PENDING_MAX: usize = 64;
 /// there: they are pulled from the dirty set.
 pub const LINK_CONTROL_QUEUE_MAX: usize = 64;
 
+/// The longest hint for transports of one medium, in bytes: some addresses, or the name and key of a
+/// radio's group. 26 ms at 20 KB/s.
+pub const HINT_BYTES_MAX: usize = 512;
+const _: () = assert!(HINT_BYTES_MAX < CONTROL_BYTES_MAX / 2);
+/// Media for which hints of one neighbour are kept: all that exist, and a few of one's own.
+pub const HINTS_MAX: usize = 8;
+
 /// The smallest packet of a packet-shaped link, in bytes: the value of Bluetooth's smallest ATT MTU.
 pub const PACKET_BYTES_MIN: usize = 18;
 /// The largest packet of a packet-shaped link, in bytes: a round number above what UDP carries on an

@@ -10,6 +10,7 @@ mod control;
 mod demand;
 mod established;
 mod forward;
+mod hints;
 mod links;
 mod neighbour;
 mod outputs;
@@ -42,7 +43,8 @@ use crate::event::{Event, Output};
 use crate::id::{LinkId, PeerKey, TransportId};
 use crate::identity::StaticBinding;
 use crate::io::{
-    Beacon, Input, LinkLoss, Power, TransportCommand, TransportEvent, TransportProfile,
+    Beacon, ConnectionType, Hint, Input, LinkLoss, Power, TransportCommand, TransportEvent,
+    TransportProfile,
 };
 use crate::limits::DEVICE_NAME_BYTES_MAX;
 use crate::local::Local;
@@ -75,6 +77,8 @@ pub struct Node {
     last_close: BTreeMap<(PeerKey, TransportId), crate::link::LinkEnd>,
     dialer: Dialer,
     churns: BTreeMap<TransportId, slots::Churn>,
+    /// What each transport tells those of its medium at neighbours.
+    hints: BTreeMap<TransportId, (ConnectionType, Hint)>,
     own: Own,
     database: Database,
     table: Table,
@@ -136,6 +140,7 @@ impl Node {
         let mut node = Self {
             dialer: Dialer::new(local.address(), local.network.clone()),
             churns: BTreeMap::new(),
+            hints: BTreeMap::new(),
             own: Own::new(now, local.epoch, config.epoch_is_kept, profile),
             database: Database::new(local.network.clone(), own_key)
                 .with_verifier(local.verifier.clone()),
@@ -168,6 +173,7 @@ impl Node {
     /// Takes a transport in and has it show this node's beacon.
     pub fn add_transport(&mut self, transport: TransportId, profile: TransportProfile) {
         self.dialer.add_transport(transport, profile.clone());
+        self.repeat_hints(transport, &profile.kind);
         self.transports.insert(transport, profile);
         let beacon = Beacon::new(&self.local.network, self.local.address(), &mut self.entropy);
         self.outputs.command(transport, TransportCommand::Advertise(beacon));
@@ -179,6 +185,7 @@ impl Node {
         self.transports.remove(&transport);
         self.dialer.remove_transport(transport);
         self.churns.remove(&transport);
+        self.withdraw_hint(transport);
         let links: alloc::vec::Vec<LinkId> =
             self.links.keys().filter(|link| link.transport == transport).copied().collect();
         for link in links {
@@ -227,6 +234,7 @@ impl Node {
                     entry.distance = distance;
                 }
             }
+            TransportEvent::Hint(hint) => self.on_own_hint(transport, hint),
             TransportEvent::LinkDown { link, reason } => self.on_link_lost(now, link, reason),
             TransportEvent::Condition(condition) => {
                 self.outputs.event(Event::Transport(transport, condition));

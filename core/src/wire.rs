@@ -13,6 +13,7 @@ pub mod control;
 pub mod fragment;
 pub mod frame;
 pub mod handshake;
+pub mod hint;
 pub mod lane;
 pub mod ranges;
 pub mod routing;

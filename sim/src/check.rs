@@ -6,6 +6,7 @@
 mod control;
 mod converged;
 mod delivery;
+mod hints;
 mod idle;
 mod loops;
 mod loose;
@@ -15,12 +16,15 @@ mod timers;
 
 use std::fmt;
 
+use hedgerow_core::id::PeerKey;
+use hedgerow_core::io::Hint;
 use hedgerow_core::presence::Graph;
 use hedgerow_core::time::{Duration, Instant};
 
 pub use control::Control;
 pub use converged::{CONVERGED_WITHIN, Converged, difference};
 pub use delivery::Delivery;
+pub use hints::Hints;
 pub use idle::Idle;
 pub use loops::Loops;
 pub use loose::Loose;
@@ -125,6 +129,13 @@ impl View<'_> {
         self.double.map_or(bytes, |double| double.control_bytes(node, bytes))
     }
 
+    /// What the driver of a medium at `node` was told by a neighbour's.
+    #[must_use]
+    pub fn hint(&self, node: usize, medium: u8, from: PeerKey) -> Hint {
+        let heard = self.world.host(node).hints().heard(medium, from);
+        self.double.map_or(heard.clone(), |double| double.hint(node, heard))
+    }
+
     /// Time in this phase.
     #[must_use]
     pub fn phase_time(&self) -> Duration {
@@ -183,5 +194,6 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::<Memory>::default(),
         Box::<Control>::default(),
         Box::<Idle>::default(),
+        Box::<Hints>::default(),
     ]
 }

@@ -4,6 +4,7 @@
 
 use hedgerow_core::event::Event;
 use hedgerow_core::identity::Identity;
+use hedgerow_core::io::Hint;
 use hedgerow_core::node::Node;
 use hedgerow_core::presence::{Graph, PeerView};
 use hedgerow_core::time::{Duration, Instant};
@@ -40,6 +41,8 @@ pub enum Double {
     Vain(usize),
     /// A node says everything it has to say about the mesh a hundred times.
     Flooding(usize),
+    /// A node's drivers have hints of before.
+    Deaf(usize),
     /// A node keeps what it was given, a little every second.
     Hoarding(usize),
 }
@@ -48,9 +51,11 @@ impl Double {
     /// The node whose application it plays.
     pub(crate) fn node(&self) -> Option<usize> {
         match *self {
-            Self::Tossing { .. } | Self::Forgetful(_) | Self::Haunted(_) | Self::Flooding(_) => {
-                None
-            }
+            Self::Tossing { .. }
+            | Self::Forgetful(_)
+            | Self::Haunted(_)
+            | Self::Deaf(_)
+            | Self::Flooding(_) => None,
             Self::Frozen(node)
             | Self::Restless(node)
             | Self::Repeating(node, _)
@@ -88,6 +93,11 @@ impl Double {
     /// Bytes of control that the node seems to have sent, where it sent so many.
     pub(crate) fn control_bytes(&self, node: usize, sent: u64) -> u64 {
         if *self == Self::Flooding(node) { 100 * sent } else { sent }
+    }
+
+    /// What a driver of the node heard from a neighbour, it seems.
+    pub(crate) fn hint(&self, node: usize, heard: Hint) -> Hint {
+        if *self == Self::Deaf(node) { Hint::default() } else { heard }
     }
 
     /// What is written down of an affair of the node.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hedgerow_core::event::Event;
 use hedgerow_core::id::{DialId, LinkId, PeerKey, TransportId};
 use hedgerow_core::identity::Identity;
-use hedgerow_core::io::{Beacon, TransportEvent};
+use hedgerow_core::io::{Beacon, Hint, TransportEvent};
 use hedgerow_core::node::Node;
 use hedgerow_core::presence::Change;
 use hedgerow_core::time::{Duration, Instant};
@@ -65,6 +65,54 @@ impl View {
     }
 }
 
+/// What the drivers of a host tell those of their media at neighbours, and hear from them.
+#[derive(Debug, Default)]
+pub struct Hints {
+    told: u64,
+    told_at: Instant,
+    heard: BTreeMap<(u8, PeerKey), Hint>,
+}
+
+impl Hints {
+    /// What the driver of each medium tells now, other than before.
+    pub(crate) fn renew(&mut self, now: Instant) {
+        self.told += 1;
+        self.told_at = now;
+    }
+
+    /// What the driver of a medium tells now; empty before it was first renewed.
+    #[must_use]
+    pub fn own(&self, medium: u8) -> Hint {
+        let text = if self.told > 0 { format!("{medium}: {}", self.told) } else { String::new() };
+        Hint::new(text.as_bytes()).expect("some digits are short")
+    }
+
+    /// Since when.
+    #[must_use]
+    pub fn told_at(&self) -> Instant {
+        self.told_at
+    }
+
+    /// What the driver of a medium was told by a neighbour's.
+    #[must_use]
+    pub fn heard(&self, medium: u8, from: PeerKey) -> Hint {
+        self.heard.get(&(medium, from)).cloned().unwrap_or_default()
+    }
+
+    /// From whom the drivers have hints.
+    pub fn tellers(&self) -> impl Iterator<Item = PeerKey> + '_ {
+        self.heard.keys().map(|(_, from)| *from)
+    }
+
+    pub(crate) fn hear(&mut self, medium: u8, from: PeerKey, hint: Hint) {
+        if hint.is_empty() {
+            self.heard.remove(&(medium, from));
+        } else {
+            self.heard.insert((medium, from), hint);
+        }
+    }
+}
+
 /// What a host does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -106,6 +154,7 @@ pub struct Host {
     /// What waits for a machine that sleeps.
     pub(crate) held: Vec<(TransportId, TransportEvent)>,
     pub(crate) up: BTreeMap<LinkId, PeerKey>,
+    pub(crate) hints: Hints,
     pub(crate) view: View,
     pub(crate) app: Option<Box<dyn App>>,
     /// What the node allocates.
@@ -142,6 +191,7 @@ impl Host {
             turn_is_due: false,
             held: Vec::new(),
             up: BTreeMap::new(),
+            hints: Hints::default(),
             view: View::default(),
             app: None,
             account: Account::open(),
@@ -215,6 +265,12 @@ impl Host {
         self.up.iter().map(|(link, peer)| (*link, *peer))
     }
 
+    /// What its drivers tell and hear.
+    #[must_use]
+    pub fn hints(&self) -> &Hints {
+        &self.hints
+    }
+
     /// How often the node's own time has come, in all its runs.
     #[must_use]
     pub fn timeouts(&self) -> u64 {
@@ -275,6 +331,7 @@ impl Host {
         self.stuck = 0;
         self.held.clear();
         self.up.clear();
+        self.hints = Hints::default();
         self.view = View::default();
     }
 }

@@ -25,6 +25,8 @@ pub struct Plan {
     pub clocks_within: Duration,
     /// Clocks go fast by up to this, by chance, in parts in a million.
     pub fast_ppm_max: u64,
+    /// Drivers tell those at neighbours something else whenever a link comes up.
+    pub tells_hints: bool,
     /// What nodes say of themselves; each gets a device name of its own.
     pub config: NodeConfig,
     /// What seals.
@@ -44,6 +46,7 @@ impl Plan {
             start_within: Duration::ZERO,
             clocks_within: Duration::from_secs(24 * 3_600),
             fast_ppm_max: 0,
+            tells_hints: false,
             config: NodeConfig::default(),
             aead: Arc::new(Portable),
             verifier: Arc::new(Strict),

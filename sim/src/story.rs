@@ -81,6 +81,7 @@ impl Story {
         let mut plan = Plan::new(scenario.seed, scenario.nodes, scenario.media[0].clone());
         plan.media.clone_from(&scenario.media);
         plan.start_within = scenario.start_within;
+        plan.tells_hints = true;
         plan.fast_ppm_max = scenario.fast_ppm_max;
         let mut world = World::new(plan);
         let desk = Desk::new();

@@ -109,6 +109,11 @@ fn a_flood_of_adverts_is_seen() {
 }
 
 #[test]
+fn a_driver_that_misses_a_hint_is_seen() {
+    assert_caught(Double::Deaf(1), "hints");
+}
+
+#[test]
 fn memory_that_is_never_given_back_is_seen() {
     assert_caught(Double::Hoarding(3), "memory");
 }

@@ -151,7 +151,7 @@ impl World {
                 }
             }
             // Every dial comes to a link.
-            TransportCommand::CancelDial(_) => {}
+            TransportCommand::CancelDial(_) | TransportCommand::Hint { .. } => {}
         }
     }
 

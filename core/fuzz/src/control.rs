@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use arbitrary::{Result, Unstructured};
 use hedgerow_core::id::Address;
+use hedgerow_core::io::{ConnectionType, Hint};
 use hedgerow_core::limits::RANGES_MAX;
 use hedgerow_core::wire::advert::BodyHash;
 use hedgerow_core::wire::control::{
@@ -70,7 +71,7 @@ fn frame(mut bytes: &[u8]) {
 
 /// A control message of any kind.
 pub(crate) fn message(u: &mut Unstructured<'_>) -> Result<Control> {
-    Ok(match below(u, 10)? {
+    Ok(match below(u, 11)? {
         0 => Control::Keepalive(Keepalive {
             sequence: value(u)?,
             flags: value(u)?,
@@ -101,7 +102,20 @@ pub(crate) fn message(u: &mut Unstructured<'_>) -> Result<Control> {
         }),
         7 => Control::BodyHave(hash(u)?),
         8 => Control::BodyMiss(hash(u)?),
-        _ => Control::Full(address(u)?),
+        9 => Control::Full(address(u)?),
+        _ => Control::Hint(medium(u)?, Hint::new(&owned(u)?).unwrap_or_default()),
+    })
+}
+
+/// A medium that comes back as it was written: its name is cut to what fits.
+fn medium(u: &mut Unstructured<'_>) -> Result<ConnectionType> {
+    Ok(match below(u, 6)? {
+        0 => ConnectionType::Unknown,
+        1 => ConnectionType::Bluetooth,
+        2 => ConnectionType::AccessPoint,
+        3 => ConnectionType::P2PWiFi,
+        4 => ConnectionType::WebSocket,
+        _ => ConnectionType::other(&String::from_utf8_lossy(&owned(u)?)),
     })
 }
 

@@ -274,6 +274,7 @@ impl Mesh {
             }
             // Every dial has had its answer.
             TransportCommand::CancelDial(_) => {}
+            TransportCommand::Hint { .. } => {}
         }
     }
 

@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use hedgerow_core::bus::{Reliability, StreamOpen};
 use hedgerow_core::id::{Address, Instance, LinkId, TransportId};
 use hedgerow_core::io::{
-    Beacon, BeaconIdentity, Condition, ConditionState, DialFailure, Endpoint, LinkLoss, LinkOrigin,
-    Sighting, TransportEvent,
+    Beacon, BeaconIdentity, Condition, ConditionState, DialFailure, Endpoint, Hint, LinkLoss,
+    LinkOrigin, Sighting, TransportEvent,
 };
 use hedgerow_core::route::too_big;
 use hedgerow_core::time::Duration;
@@ -85,6 +85,9 @@ fn sight(siege: &mut Siege, u: &mut Unstructured<'_>) -> Result<()> {
     };
     let event = match below(u, 4)? {
         0 => TransportEvent::Lost(endpoint),
+        1 if beacon.is_none() => {
+            TransportEvent::Hint(Hint::new(&[who as u8; 300]).unwrap_or_default())
+        }
         _ => TransportEvent::Sighted(Sighting { endpoint, beacon }),
     };
     siege.input(transport, event);

@@ -222,7 +222,11 @@ impl Siege {
                     // It may have been taken back meanwhile.
                     let _ = self.node.with_bus(now, |bus, _| bus.accept_stream(now, id, args));
                 }
-                Output::Command(_, TransportCommand::Advertise(_)) | Output::Event(_) => {}
+                Output::Command(
+                    _,
+                    TransportCommand::Advertise(_) | TransportCommand::Hint { .. },
+                )
+                | Output::Event(_) => {}
             }
         }
         let now = self.now;

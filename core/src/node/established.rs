@@ -67,6 +67,7 @@ impl Node {
         }
         self.rank_links(key);
         self.stale.links(now);
+        self.owe_hints(key);
         self.own.on_run(now, address, instance);
         if self.own.on_neighbour(now) {
             self.tell(key, &Control::Want(Want::all_of(self.local.address())));

@@ -173,12 +173,14 @@ impl Node {
         self.bus.handle_link_gone(link);
         self.stale.links(now);
         if !neighbour.links.is_empty() {
+            self.owe_hints(peer.key);
             return;
         }
         if let Some(mut neighbour) = self.neighbours.remove(&peer.key) {
             self.counters.add_sync(neighbour.sync.figures());
             self.bodies.forget(&peer.key);
             self.traces.forget(&peer.key);
+            self.forget_hints(peer.key, &neighbour);
             self.refresh_routes(now);
             for (frame, came_from) in neighbour.relay.drain(now) {
                 self.forward(now, came_from, frame);

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use super::hints::Hints;
 use super::usage::Usage;
 use super::{Node, Seldom};
 use crate::advert::Sync;
@@ -25,6 +26,7 @@ pub(super) struct Neighbour {
     /// Relayed frames and own packets take turns.
     pub(super) relay_turn: bool,
     pub(super) refused: Seldom,
+    pub(super) hints: Hints,
     /// Two links over one transport: one of them goes.
     pub(super) contest: Option<Contest>,
 }
@@ -50,6 +52,7 @@ impl Neighbour {
             relay: RelayQueue::default(),
             relay_turn: false,
             refused: Seldom::default(),
+            hints: Hints::default(),
             contest: None,
         }
     }

@@ -74,6 +74,7 @@ impl Node {
             self.refresh_presence(now);
         }
         self.fetch(now);
+        self.tell_hints();
         self.mind_idle_links(now);
         self.mind_slots(now);
         self.mind_upgrades(now);

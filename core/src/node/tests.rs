@@ -9,6 +9,7 @@ mod doubt;
 mod evil;
 mod failover;
 mod far;
+mod hints;
 mod hostile_adverts;
 mod hostile_calls;
 mod hostile_mesh;

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::advert::{AdvertKind, BodyHash};
+use super::connection_type::ConnectionType;
+use super::hint::Hint;
 use super::ranges::Ranges;
 use crate::id::Address;
 
@@ -35,6 +37,8 @@ pub enum Control {
     BodyMiss(BodyHash),
     /// Kind 10: I have no room for this owner; do not offer me others that I do not know.
     Full(Address),
+    /// Kind 11: what my transport of this medium tells yours.
+    Hint(ConnectionType, Hint),
 }
 
 /// Says that the link is alive, and measures its round trip.
@@ -216,6 +220,12 @@ struct BodyChunkWire<'a> {
     data: &'a [u8],
 }
 
+#[derive(Serialize, Deserialize)]
+struct HintWire<'a> {
+    medium: ConnectionType,
+    hint: &'a [u8],
+}
+
 /// The most bytes an envelope adds to its body: two varints of 16 bits.
 pub(crate) const ENVELOPE_BYTES_MAX: usize = 6;
 
@@ -237,6 +247,10 @@ impl Control {
             Self::BodyHave(hash) => (8, postcard::to_allocvec(hash)),
             Self::BodyMiss(hash) => (9, postcard::to_allocvec(hash)),
             Self::Full(owner) => (10, postcard::to_allocvec(owner)),
+            Self::Hint(medium, hint) => (
+                11,
+                postcard::to_allocvec(&HintWire { medium: medium.clone(), hint: hint.as_bytes() }),
+            ),
         };
         let body = body.expect("a control message always encodes into a vector");
         let length = u16::try_from(body.len()).expect("a control message is below 64 KiB");
@@ -282,6 +296,8 @@ pub fn decode(bytes: &mut &[u8]) -> Option<Decoded> {
         8 => take(body).map(Control::BodyHave),
         9 => take(body).map(Control::BodyMiss),
         10 => take(body).map(Control::Full),
+        11 => take(body)
+            .and_then(|HintWire { medium, hint }| Some(Control::Hint(medium, Hint::new(hint)?))),
         unknown => return Some(Decoded::Skipped(unknown)),
     };
     Some(message.map_or(Decoded::Malformed, Decoded::Message))
@@ -304,7 +320,10 @@ fn take<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
 mod tests {
     use proptest::prelude::*;
 
+    use alloc::vec;
+
     use super::*;
+    use crate::limits::HINT_BYTES_MAX;
     use crate::wire::ranges::{Content, Part, Stamp};
 
     fn samples() -> Vec<Control> {
@@ -350,6 +369,7 @@ mod tests {
             Control::BodyHave([1; 32]),
             Control::BodyMiss([2; 32]),
             Control::Full(Address::from_bytes([2; 8])),
+            Control::Hint(ConnectionType::P2PWiFi, Hint::new(b"here").unwrap()),
         ]
     }
 
@@ -375,6 +395,7 @@ mod tests {
             [b"\x08\x20".as_slice(), &[1; 32]].concat(),
             [b"\x09\x20".as_slice(), &[2; 32]].concat(),
             [b"\x0a\x08".as_slice(), &[2; 8]].concat(),
+            b"\x0b\x07\x03\0\x04here".to_vec(),
         ]
     }
 
@@ -404,6 +425,20 @@ mod tests {
         assert_eq!(decode(&mut other.as_slice()), Some(Decoded::Malformed), "neither 0 nor 1");
         let wide = b"\xff\xff\x07\x00";
         assert_eq!(decode(&mut wide.as_slice()), Some(Decoded::Malformed), "over 16 bits");
+    }
+
+    #[test]
+    fn a_hint_that_is_too_long_is_malformed() {
+        let hint = |bytes: usize| {
+            let body = HintWire { medium: ConnectionType::Bluetooth, hint: &vec![7; bytes] };
+            let body = postcard::to_allocvec(&body).unwrap();
+            let mut message = alloc::vec![11];
+            put_number(u16::try_from(body.len()).unwrap(), &mut message);
+            message.extend(body);
+            decode(&mut message.as_slice())
+        };
+        assert!(matches!(hint(HINT_BYTES_MAX), Some(Decoded::Message(Control::Hint(..)))));
+        assert_eq!(hint(HINT_BYTES_MAX + 1), Some(Decoded::Malformed));
     }
 
     #[test]

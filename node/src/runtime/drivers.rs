@@ -35,7 +35,7 @@ struct Running {
     condition: Condition,
     commands: Option<mpsc::Sender<TransportCommand>>,
     /// Commands that did not fit the channel yet. Bounded by what the core has under way: its
-    /// dials and links, each with one command at a time.
+    /// dials and links, each with one command at a time, and the newest hint of each neighbour.
     backlog: VecDeque<TransportCommand>,
 }
 
@@ -43,6 +43,15 @@ impl Running {
     /// The core cancels a dial again and again until it is answered.
     fn is_said_already(&self, command: &TransportCommand) -> bool {
         matches!(command, TransportCommand::CancelDial(_)) && self.backlog.contains(command)
+    }
+
+    /// Of a neighbour's hints only the newest matters.
+    fn supersede(&mut self, command: &TransportCommand) {
+        if let TransportCommand::Hint { from: whose, .. } = command {
+            let is_older =
+                |other: &_| matches!(other, TransportCommand::Hint { from, .. } if from == whose);
+            self.backlog.retain(|other| !is_older(other));
+        }
     }
 }
 
@@ -105,6 +114,7 @@ impl Drivers {
             && running.commands.is_some()
             && !running.is_said_already(&command)
         {
+            running.supersede(&command);
             running.backlog.push_back(command);
         }
     }
@@ -205,8 +215,8 @@ fn describe(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use hedgerow_core::id::DialId;
-    use hedgerow_core::io::Dialling;
+    use hedgerow_core::id::{DialId, PeerKey};
+    use hedgerow_core::io::{Dialling, Hint};
     use hedgerow_driver::{DriverFuture, Port};
     use tokio::sync::oneshot;
 
@@ -287,8 +297,19 @@ mod tests {
             }
             drivers.flush();
         }
+        let mut base_point = [0x66; 32];
+        base_point[0] = 0x58;
+        let from = PeerKey::from_bytes(base_point).unwrap();
+        let hint = |text: &str| Hint::new(text.as_bytes());
+        for number in 0..MANY {
+            let hint = hint(&number.to_string()).unwrap();
+            drivers.command(deaf, TransportCommand::Hint { from, hint });
+        }
         let waiting = |transport| drivers.running[&transport].backlog.len();
-        assert!(waiting(deaf) <= MANY as usize, "{}", waiting(deaf));
+        let last = drivers.running[&deaf].backlog.back();
+        let newest = hint("199").unwrap();
+        assert_eq!(last, Some(&TransportCommand::Hint { from, hint: newest }));
+        assert!(waiting(deaf) <= MANY as usize + 1, "{}", waiting(deaf));
         assert_eq!(waiting(gone), 0);
     }
 }

@@ -146,6 +146,9 @@ impl World {
                     self.tell_soon(node, medium, TransportEvent::LinkDown { link, reason });
                 }
             }
+            TransportCommand::Hint { from, hint } => {
+                self.hosts[node].hints.hear(medium, from, hint);
+            }
         }
     }
 
@@ -157,11 +160,25 @@ impl World {
         }
         let host = &mut self.hosts[node];
         host.on_event(now, &event);
+        if self.plan.tells_hints && matches!(event, Event::LinkUp { .. }) {
+            self.renew_hints(node);
+        }
+        let host = &mut self.hosts[node];
         let mut app = host.app.take();
         if let Some(app) = &mut app {
             host.run_node(now, |now, core| app.on_event(now, core, event));
         }
         host.app = app;
+    }
+
+    fn renew_hints(&mut self, node: usize) {
+        let hints = &mut self.hosts[node].hints;
+        hints.renew(self.now);
+        let media = 0..=u8::MAX;
+        let told: Vec<_> = media.zip(&self.plan.media).map(|(m, _)| (m, hints.own(m))).collect();
+        for (medium, hint) in told {
+            self.tell_soon(node, medium, TransportEvent::Hint(hint));
+        }
     }
 
     /// What the node and its application want, on the world's clock.

@@ -35,6 +35,7 @@
 //!                     TransportCommand::Advertise(_) => { /* show the beacon */ }
 //!                     TransportCommand::Dial { .. } => { /* spawn an attempt */ }
 //!                     TransportCommand::CancelDial(_) | TransportCommand::Close(_) => {}
+//!                     TransportCommand::Hint { .. } => { /* pigeons need no hints */ }
 //!                 }
 //!             }
 //!             Ok(()) // the node is shutting down: say goodbye, close the links, return
@@ -80,6 +81,11 @@
 //!    is not known any more. Say it when it has changed, never twice the same, and not much more
 //!    often than once a second: keep the newest while the node is busy. It is shown and decides
 //!    nothing.
+//! 10. **Hints.** What those of the same medium at neighbours need in order to find this device, and
+//!    cannot see, may go over whatever links stand: [`Reports::hint`] says it, `Hint` commands bring
+//!    what others say. All neighbours hear it, each replaces the one before, and none may be relied
+//!    on. A neighbour is who it says; check everything else, and bound what a stream of hints makes
+//!    you do.
 //!
 //! # Streams and packets
 //!
@@ -135,11 +141,11 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use disabled::Disabled;
-pub use hedgerow_core::id::{Address, DialId, LinkId, TransportId};
+pub use hedgerow_core::id::{Address, DialId, LinkId, PeerKey, TransportId};
 pub use hedgerow_core::io::{
     ApproximateDistance, Beacon, BeaconIdentity, Condition, ConditionState, ConnectionType,
-    DialFailure, Dialling, Endpoint, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp, Power,
-    Sighting, TransportCommand, TransportEvent, TransportProfile, whole_pdus,
+    DialFailure, Dialling, Endpoint, Hint, LinkEstimate, LinkLoss, LinkOrigin, LinkShape, LinkUp,
+    Power, Sighting, TransportCommand, TransportEvent, TransportProfile, whole_pdus,
 };
 pub use links::{LinkDeadline, Links, OpenLink};
 pub use port::{

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use bytes::{Bytes, BytesMut};
 use hedgerow_core::id::{DialId, LinkId, TransportId};
 use hedgerow_core::io::{
-    ApproximateDistance, Condition, DialFailure, Endpoint, LinkLoss, LinkShape, LinkUp, Sighting,
-    TransportCommand, TransportEvent,
+    ApproximateDistance, Condition, DialFailure, Endpoint, Hint, LinkLoss, LinkShape, LinkUp,
+    Sighting, TransportCommand, TransportEvent,
 };
 use tokio::sync::mpsc;
 
@@ -170,6 +170,14 @@ impl Reports {
         distance: Option<ApproximateDistance>,
     ) -> Result<(), NodeGone> {
         self.report(Report::Event(TransportEvent::Distance { link, distance })).await
+    }
+
+    /// What those of the same medium at neighbours are told from now on; empty for nothing.
+    ///
+    /// # Errors
+    /// [`NodeGone`].
+    pub async fn hint(&self, hint: Hint) -> Result<(), NodeGone> {
+        self.report(Report::Event(TransportEvent::Hint(hint))).await
     }
 
     /// Bytes came in: the next ones of a stream, or exactly one packet. Waits while the node is

@@ -133,6 +133,7 @@ impl LanService {
             }
             TransportCommand::CancelDial(dial) => self.cancel(dial),
             TransportCommand::Close(link) => self.close(link),
+            TransportCommand::Hint { .. } => {}
         }
     }
 

@@ -136,6 +136,8 @@ impl Running {
                     let _ = close.send(());
                 }
             }
+            // Whoever is there sees everybody else.
+            TransportCommand::Hint { .. } => {}
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct World {
     pub(super) flight: Vec<(Instant, Flying)>,
     pub(super) next_link: u64,
     pub(super) events: Vec<Vec<Event>>,
+    /// What drivers know from those of their medium at neighbours.
+    pub(super) hints: BTreeMap<(usize, TransportId, PeerKey), Hint>,
     /// Wires that swallow everything without a word.
     pub(super) silent: Vec<(usize, usize)>,
     /// Links that hold everything back, and endpoints that nobody answers at.
@@ -77,6 +79,7 @@ impl World {
             flight: Vec::new(),
             next_link: 0,
             events: (0..nodes).map(|_| Vec::new()).collect(),
+            hints: BTreeMap::new(),
             silent: Vec::new(),
             mute: Vec::new(),
             held: Vec::new(),
@@ -143,6 +146,7 @@ impl World {
     /// Stops a node; with `silent`, nobody is told.
     pub(super) fn kill(&mut self, number: usize) {
         self.nodes[number] = None;
+        self.hints.retain(|(at, ..), _| *at != number);
         let ends: Vec<_> =
             self.wires.iter().filter(|(a, _)| a.0 == number).map(|(a, b)| (*a, *b)).collect();
         for (a, b) in ends {
@@ -185,6 +189,12 @@ impl World {
                     }
                     let reason = LinkLoss::Closed;
                     self.input(number, TransportEvent::LinkDown { link, reason });
+                }
+                Output::Command(transport, TransportCommand::Hint { from, hint }) => {
+                    self.hints.insert((number, transport, from), hint.clone());
+                    if hint.is_empty() {
+                        self.hints.remove(&(number, transport, from));
+                    }
                 }
                 Output::Command(_, _) => {}
             }

@@ -123,6 +123,8 @@ impl Running {
             TransportCommand::Dial { dial, endpoint } => self.dial(dial, &endpoint),
             TransportCommand::CancelDial(dial) => drop(self.dials.remove(&dial)),
             TransportCommand::Close(link) => drop(self.links.remove(&link)),
+            // Who is on this machine is seen without being told of.
+            TransportCommand::Hint { .. } => {}
         }
     }
 

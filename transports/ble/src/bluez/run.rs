@@ -109,6 +109,8 @@ impl Running {
             TransportCommand::Dial { dial, endpoint } => self.start_dial(dial, endpoint),
             TransportCommand::CancelDial(dial) => drop(self.dials.remove(&dial)),
             TransportCommand::Close(link) => self.links.close(link),
+            // What is found here is found by its beacon alone.
+            TransportCommand::Hint { .. } => {}
         }
     }
 

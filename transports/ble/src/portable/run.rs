@@ -35,7 +35,7 @@ pub(crate) async fn run(config: BleConfig, mut port: Port) -> Result<(), DriverE
         tokio::select! {
             command = port.commands.recv() => match command {
                 // Nobody can be told anything yet.
-                Some(TransportCommand::Advertise(_)) => {}
+                Some(TransportCommand::Advertise(_) | TransportCommand::Hint { .. }) => {}
                 Some(TransportCommand::Dial { dial, endpoint }) => {
                     dials.retain(|_, cancel| !cancel.is_closed());
                     let (cancel, cancelled) = oneshot::channel();

@@ -199,6 +199,7 @@ impl Witness {
                 self.ledger.seen.remove(&endpoint);
                 Ok(Seen::Noted)
             }
+            TransportEvent::Hint(_) => Ok(Seen::Noted),
             TransportEvent::Condition(condition) => {
                 Ledger::on_condition(&condition)?;
                 Ok(Seen::Noted)

@@ -152,6 +152,7 @@ impl Running {
                 None => {}
             },
             TransportCommand::Close(link) => drop(self.links.remove(&link)),
+            TransportCommand::Hint { .. } => {}
         }
         Ok(())
     }

@@ -145,7 +145,11 @@ impl Driver {
                     let why = "there is no radio for Wi-Fi Direct now".to_owned();
                     self.reports.dial_failed(dial, DialFailure::Unavailable(why)).await?;
                 }
-                Some(TransportCommand::CancelDial(_) | TransportCommand::Close(_)) => {}
+                Some(
+                    TransportCommand::CancelDial(_)
+                    | TransportCommand::Close(_)
+                    | TransportCommand::Hint { .. },
+                ) => {}
                 None => return Ok(None),
             }
         }
@@ -249,6 +253,7 @@ impl Driver {
                 }
             }
             TransportCommand::Close(link) => work.lan.close(link),
+            TransportCommand::Hint { .. } => {}
         }
     }
 

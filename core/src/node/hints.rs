@@ -1,0 +1,121 @@
+//! What transports tell those of their medium at neighbours (protocol 4.6).
+//!
+//! A hint is a state, not a message: the newest one counts, whatever became of those before it. It is
+//! owed to a neighbour from when it changes, or from when one of the neighbour's links comes or goes,
+//! which may have taken it along, until a link has taken it.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::Node;
+use super::neighbour::Neighbour;
+use crate::id::{PeerKey, TransportId};
+use crate::io::{ConnectionType, Hint, TransportCommand};
+use crate::limits::HINTS_MAX;
+use crate::wire::control::Control;
+
+/// The hints between this node and one neighbour.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    /// What it told, by medium; never empty ones.
+    heard: BTreeMap<ConnectionType, Hint>,
+    /// Transports whose hint it is owed.
+    owed: BTreeSet<TransportId>,
+}
+
+impl Hints {
+    /// Takes what a neighbour tells; says whether that is news.
+    fn hear(&mut self, medium: ConnectionType, hint: Hint) -> bool {
+        if hint.is_empty() {
+            return self.heard.remove(&medium).is_some();
+        }
+        let has_room = self.heard.len() < HINTS_MAX || self.heard.contains_key(&medium);
+        has_room && self.heard.insert(medium, hint.clone()) != Some(hint)
+    }
+}
+
+#[cfg(test)]
+impl Hints {
+    /// Of how many media something was told.
+    pub(super) fn media(&self) -> usize {
+        self.heard.len()
+    }
+}
+
+impl Node {
+    /// A driver has something else to tell.
+    pub(super) fn on_own_hint(&mut self, transport: TransportId, hint: Hint) {
+        let Some(profile) = self.transports.get(&transport) else { return };
+        let told = (profile.kind.clone(), hint);
+        if self.hints.get(&transport) == Some(&told) {
+            return;
+        }
+        self.hints.insert(transport, told);
+        self.neighbours.values_mut().for_each(|neighbour| {
+            neighbour.hints.owed.insert(transport);
+        });
+    }
+
+    /// A neighbour's links have changed.
+    pub(super) fn owe_hints(&mut self, peer: PeerKey) {
+        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+            neighbour.hints.owed.extend(self.hints.keys());
+        }
+    }
+
+    /// Tells what is owed, as far as links take it.
+    pub(super) fn tell_hints(&mut self) {
+        for neighbour in self.neighbours.values_mut().filter(|n| !n.hints.owed.is_empty()) {
+            let link = neighbour.active().and_then(|link| self.links.get_mut(&link));
+            let Some(entry) = link else { continue };
+            neighbour.hints.owed.retain(|transport| {
+                self.hints.get(transport).is_some_and(|(medium, hint)| {
+                    !entry.link.send_control(&Control::Hint(medium.clone(), hint.clone()))
+                })
+            });
+        }
+    }
+
+    /// A neighbour tells something.
+    pub(super) fn on_hint(&mut self, from: PeerKey, medium: ConnectionType, hint: Hint) {
+        let Some(neighbour) = self.neighbours.get_mut(&from) else { return };
+        if neighbour.hints.hear(medium.clone(), hint.clone()) {
+            self.pass_hint(from, &medium, &hint);
+        }
+    }
+
+    fn pass_hint(&mut self, from: PeerKey, medium: &ConnectionType, hint: &Hint) {
+        for (transport, _) in self.transports.iter().filter(|(_, own)| own.kind == *medium) {
+            let hint = TransportCommand::Hint { from, hint: hint.clone() };
+            self.outputs.command(*transport, hint);
+        }
+    }
+
+    /// A neighbour is gone, and what it told with it.
+    pub(super) fn forget_hints(&mut self, from: PeerKey, neighbour: &Neighbour) {
+        for medium in neighbour.hints.heard.keys() {
+            self.pass_hint(from, medium, &Hint::default());
+        }
+    }
+
+    /// A transport is new: what was told before is news to it.
+    pub(super) fn repeat_hints(&mut self, transport: TransportId, medium: &ConnectionType) {
+        let told = |(from, neighbour): (&PeerKey, &Neighbour)| {
+            Some((*from, neighbour.hints.heard.get(medium)?.clone()))
+        };
+        let told: Vec<_> = self.neighbours.iter().filter_map(told).collect();
+        for (from, hint) in told {
+            self.outputs.command(transport, TransportCommand::Hint { from, hint });
+        }
+    }
+
+    /// A transport is gone: it tells nothing any more.
+    pub(super) fn withdraw_hint(&mut self, transport: TransportId) {
+        if let Some((_, hint)) = self.hints.get_mut(&transport) {
+            *hint = Hint::default();
+            self.neighbours.values_mut().for_each(|neighbour| {
+                neighbour.hints.owed.insert(transport);
+            });
+        }
+    }
+}
