@@ -43,8 +43,7 @@ use crate::event::{Event, Output};
 use crate::id::{LinkId, PeerKey, TransportId};
 use crate::identity::StaticBinding;
 use crate::io::{
-    Beacon, ConnectionType, Hint, Input, LinkLoss, Power, TransportCommand, TransportEvent,
-    TransportProfile,
+    Beacon, Input, LinkLoss, Power, TransportCommand, TransportEvent, TransportProfile,
 };
 use crate::limits::DEVICE_NAME_BYTES_MAX;
 use crate::local::Local;
@@ -53,7 +52,7 @@ use crate::route::Table;
 use crate::time::{Duration, Instant, earliest};
 use crate::wire::advert::Profile;
 use crate::wire::connection_type::cut;
-use crate::wire::control::CloseCode;
+use crate::wire::control::{CloseCode, HintCopy};
 use crate::wire::handshake::Versions;
 use neighbour::{LinkEntry, Neighbour};
 use outputs::Outputs;
@@ -78,7 +77,9 @@ pub struct Node {
     dialer: Dialer,
     churns: BTreeMap<TransportId, slots::Churn>,
     /// What each transport tells those of its medium at neighbours.
-    hints: BTreeMap<TransportId, (ConnectionType, Hint)>,
+    hints: BTreeMap<TransportId, HintCopy>,
+    /// How many that were in this run.
+    hints_told: u64,
     own: Own,
     database: Database,
     table: Table,
@@ -141,6 +142,7 @@ impl Node {
             dialer: Dialer::new(local.address(), local.network.clone()),
             churns: BTreeMap::new(),
             hints: BTreeMap::new(),
+            hints_told: 0,
             own: Own::new(now, local.epoch, config.epoch_is_kept, profile),
             database: Database::new(local.network.clone(), own_key)
                 .with_verifier(local.verifier.clone()),
@@ -182,10 +184,10 @@ impl Node {
     /// Lets go of a transport whose driver has ended: its links are lost, and nothing is dialled
     /// there any more. What its driver still says is passed over.
     pub fn remove_transport(&mut self, now: Instant, transport: TransportId) {
+        self.withdraw_hint(transport);
         self.transports.remove(&transport);
         self.dialer.remove_transport(transport);
         self.churns.remove(&transport);
-        self.withdraw_hint(transport);
         let links: alloc::vec::Vec<LinkId> =
             self.links.keys().filter(|link| link.transport == transport).copied().collect();
         for link in links {

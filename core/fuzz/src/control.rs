@@ -9,8 +9,8 @@ use hedgerow_core::io::{ConnectionType, Hint};
 use hedgerow_core::limits::RANGES_MAX;
 use hedgerow_core::wire::advert::BodyHash;
 use hedgerow_core::wire::control::{
-    AdvertCopy, AdvertName, BodyChunk, BodyWant, Close, CloseCode, Control, Decoded, Keepalive,
-    Want, decode,
+    AdvertCopy, AdvertName, BodyChunk, BodyWant, Close, CloseCode, Control, Decoded, HintCopy,
+    Keepalive, Want, decode,
 };
 use hedgerow_core::wire::ranges::{Content, Part, Range, Ranges, Stamp};
 
@@ -103,7 +103,11 @@ pub(crate) fn message(u: &mut Unstructured<'_>) -> Result<Control> {
         7 => Control::BodyHave(hash(u)?),
         8 => Control::BodyMiss(hash(u)?),
         9 => Control::Full(address(u)?),
-        _ => Control::Hint(medium(u)?, Hint::new(&owned(u)?).unwrap_or_default()),
+        _ => Control::Hint(HintCopy {
+            medium: medium(u)?,
+            sequence: number(u)?,
+            hint: Hint::new(&owned(u)?).unwrap_or_default(),
+        }),
     })
 }
 

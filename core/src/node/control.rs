@@ -21,7 +21,7 @@ impl Node {
             }
             Control::Advert(copy) => self.on_advert(now, peer.key, copy),
             Control::Want(want) => neighbour.sync.on_want(&self.database, &want),
-            Control::Hint(medium, hint) => self.on_hint(peer.key, medium, hint),
+            Control::Hint(copy) => self.on_hint(peer.key, copy),
             Control::Full(owner) => neighbour.sync.on_full(owner),
             Control::BodyWant(want) => {
                 if !self.bodies.on_want(peer.key, &want) {

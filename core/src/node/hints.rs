@@ -2,7 +2,8 @@
 //!
 //! A hint is a state, not a message: the newest one counts, whatever became of those before it. It is
 //! owed to a neighbour from when it changes, or from when one of the neighbour's links comes or goes,
-//! which may have taken it along, until a link has taken it.
+//! which may have taken it along, until a link has taken it. Over another link a newer one may overtake
+//! it, so each has a number.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -12,25 +13,29 @@ use super::neighbour::Neighbour;
 use crate::id::{PeerKey, TransportId};
 use crate::io::{ConnectionType, Hint, TransportCommand};
 use crate::limits::HINTS_MAX;
-use crate::wire::control::Control;
+use crate::wire::control::{Control, HintCopy};
 
 /// The hints between this node and one neighbour.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
-    /// What it told, by medium; never empty ones.
-    heard: BTreeMap<ConnectionType, Hint>,
+    /// What it told, by medium, with its number; of what it took back, the number stays.
+    heard: BTreeMap<ConnectionType, (u64, Hint)>,
     /// Transports whose hint it is owed.
     owed: BTreeSet<TransportId>,
 }
 
 impl Hints {
     /// Takes what a neighbour tells; says whether that is news.
-    fn hear(&mut self, medium: ConnectionType, hint: Hint) -> bool {
-        if hint.is_empty() {
-            return self.heard.remove(&medium).is_some();
-        }
-        let has_room = self.heard.len() < HINTS_MAX || self.heard.contains_key(&medium);
-        has_room && self.heard.insert(medium, hint.clone()) != Some(hint)
+    fn hear(&mut self, copy: HintCopy) -> bool {
+        let HintCopy { medium, sequence, hint } = copy;
+        let is_known = match self.heard.get(&medium) {
+            Some((newest, _)) if sequence <= *newest => return false,
+            Some((_, known)) => *known == hint,
+            None if self.heard.len() >= HINTS_MAX => return false,
+            None => hint.is_empty(),
+        };
+        self.heard.insert(medium, (sequence, hint));
+        !is_known
     }
 }
 
@@ -46,11 +51,12 @@ impl Node {
     /// A driver has something else to tell.
     pub(super) fn on_own_hint(&mut self, transport: TransportId, hint: Hint) {
         let Some(profile) = self.transports.get(&transport) else { return };
-        let told = (profile.kind.clone(), hint);
-        if self.hints.get(&transport) == Some(&told) {
+        if self.hints.get(&transport).is_some_and(|own| own.hint == hint) {
             return;
         }
-        self.hints.insert(transport, told);
+        let medium = profile.kind.clone();
+        self.hints_told += 1;
+        self.hints.insert(transport, HintCopy { medium, sequence: self.hints_told, hint });
         self.neighbours.values_mut().for_each(|neighbour| {
             neighbour.hints.owed.insert(transport);
         });
@@ -69,18 +75,18 @@ impl Node {
             let link = neighbour.active().and_then(|link| self.links.get_mut(&link));
             let Some(entry) = link else { continue };
             neighbour.hints.owed.retain(|transport| {
-                self.hints.get(transport).is_some_and(|(medium, hint)| {
-                    !entry.link.send_control(&Control::Hint(medium.clone(), hint.clone()))
-                })
+                self.hints
+                    .get(transport)
+                    .is_some_and(|own| !entry.link.send_control(&Control::Hint(own.clone())))
             });
         }
     }
 
     /// A neighbour tells something.
-    pub(super) fn on_hint(&mut self, from: PeerKey, medium: ConnectionType, hint: Hint) {
+    pub(super) fn on_hint(&mut self, from: PeerKey, copy: HintCopy) {
         let Some(neighbour) = self.neighbours.get_mut(&from) else { return };
-        if neighbour.hints.hear(medium.clone(), hint.clone()) {
-            self.pass_hint(from, &medium, &hint);
+        if neighbour.hints.hear(copy.clone()) {
+            self.pass_hint(from, &copy.medium, &copy.hint);
         }
     }
 
@@ -93,15 +99,18 @@ impl Node {
 
     /// A neighbour is gone, and what it told with it.
     pub(super) fn forget_hints(&mut self, from: PeerKey, neighbour: &Neighbour) {
-        for medium in neighbour.hints.heard.keys() {
-            self.pass_hint(from, medium, &Hint::default());
+        for (medium, (_, hint)) in &neighbour.hints.heard {
+            if !hint.is_empty() {
+                self.pass_hint(from, medium, &Hint::default());
+            }
         }
     }
 
     /// A transport is new: what was told before is news to it.
     pub(super) fn repeat_hints(&mut self, transport: TransportId, medium: &ConnectionType) {
         let told = |(from, neighbour): (&PeerKey, &Neighbour)| {
-            Some((*from, neighbour.hints.heard.get(medium)?.clone()))
+            let (_, hint) = neighbour.hints.heard.get(medium)?;
+            (!hint.is_empty()).then(|| (*from, hint.clone()))
         };
         let told: Vec<_> = self.neighbours.iter().filter_map(told).collect();
         for (from, hint) in told {
@@ -111,11 +120,8 @@ impl Node {
 
     /// A transport is gone: it tells nothing any more.
     pub(super) fn withdraw_hint(&mut self, transport: TransportId) {
-        if let Some((_, hint)) = self.hints.get_mut(&transport) {
-            *hint = Hint::default();
-            self.neighbours.values_mut().for_each(|neighbour| {
-                neighbour.hints.owed.insert(transport);
-            });
+        if self.hints.contains_key(&transport) {
+            self.on_own_hint(transport, Hint::default());
         }
     }
 }

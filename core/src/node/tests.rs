@@ -47,8 +47,8 @@ use crate::entropy::tests::Seeded;
 use crate::id::{DialId, Instance};
 use crate::identity::Identity;
 use crate::io::{
-    ConnectionType, DialFailure, Dialling, Endpoint, Lane, LinkEstimate, LinkLoss, LinkOrigin,
-    LinkShape, LinkUp, Sighting,
+    ConnectionType, DialFailure, Dialling, Endpoint, Hint, Lane, LinkEstimate, LinkLoss,
+    LinkOrigin, LinkShape, LinkUp, Sighting,
 };
 use crate::limits::UNREACHABLE_GRACE;
 use crate::link::{LinkEnd, LinkState, Source};

@@ -38,7 +38,7 @@ pub enum Control {
     /// Kind 10: I have no room for this owner; do not offer me others that I do not know.
     Full(Address),
     /// Kind 11: what my transport of this medium tells yours.
-    Hint(ConnectionType, Hint),
+    Hint(HintCopy),
 }
 
 /// Says that the link is alive, and measures its round trip.
@@ -220,9 +220,21 @@ struct BodyChunkWire<'a> {
     data: &'a [u8],
 }
 
+/// A hint on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HintCopy {
+    /// For transports of which medium.
+    pub medium: ConnectionType,
+    /// Counts up in a run of the sender: hints of several links may overtake each other.
+    pub sequence: u64,
+    /// What they are told.
+    pub hint: Hint,
+}
+
 #[derive(Serialize, Deserialize)]
 struct HintWire<'a> {
     medium: ConnectionType,
+    sequence: u64,
     hint: &'a [u8],
 }
 
@@ -247,10 +259,10 @@ impl Control {
             Self::BodyHave(hash) => (8, postcard::to_allocvec(hash)),
             Self::BodyMiss(hash) => (9, postcard::to_allocvec(hash)),
             Self::Full(owner) => (10, postcard::to_allocvec(owner)),
-            Self::Hint(medium, hint) => (
-                11,
-                postcard::to_allocvec(&HintWire { medium: medium.clone(), hint: hint.as_bytes() }),
-            ),
+            Self::Hint(HintCopy { medium, sequence, hint }) => {
+                let (medium, hint) = (medium.clone(), hint.as_bytes());
+                (11, postcard::to_allocvec(&HintWire { medium, sequence: *sequence, hint }))
+            }
         };
         let body = body.expect("a control message always encodes into a vector");
         let length = u16::try_from(body.len()).expect("a control message is below 64 KiB");
@@ -296,8 +308,9 @@ pub fn decode(bytes: &mut &[u8]) -> Option<Decoded> {
         8 => take(body).map(Control::BodyHave),
         9 => take(body).map(Control::BodyMiss),
         10 => take(body).map(Control::Full),
-        11 => take(body)
-            .and_then(|HintWire { medium, hint }| Some(Control::Hint(medium, Hint::new(hint)?))),
+        11 => take(body).and_then(|HintWire { medium, sequence, hint }| {
+            Some(Control::Hint(HintCopy { medium, sequence, hint: Hint::new(hint)? }))
+        }),
         unknown => return Some(Decoded::Skipped(unknown)),
     };
     Some(message.map_or(Decoded::Malformed, Decoded::Message))
@@ -369,7 +382,11 @@ mod tests {
             Control::BodyHave([1; 32]),
             Control::BodyMiss([2; 32]),
             Control::Full(Address::from_bytes([2; 8])),
-            Control::Hint(ConnectionType::P2PWiFi, Hint::new(b"here").unwrap()),
+            Control::Hint(HintCopy {
+                medium: ConnectionType::P2PWiFi,
+                sequence: 300,
+                hint: Hint::new(b"here").unwrap(),
+            }),
         ]
     }
 
@@ -395,7 +412,7 @@ mod tests {
             [b"\x08\x20".as_slice(), &[1; 32]].concat(),
             [b"\x09\x20".as_slice(), &[2; 32]].concat(),
             [b"\x0a\x08".as_slice(), &[2; 8]].concat(),
-            b"\x0b\x07\x03\0\x04here".to_vec(),
+            b"\x0b\x09\x03\0\xac\x02\x04here".to_vec(),
         ]
     }
 
@@ -430,7 +447,8 @@ mod tests {
     #[test]
     fn a_hint_that_is_too_long_is_malformed() {
         let hint = |bytes: usize| {
-            let body = HintWire { medium: ConnectionType::Bluetooth, hint: &vec![7; bytes] };
+            let (medium, hint) = (ConnectionType::Bluetooth, &vec![7; bytes]);
+            let body = HintWire { medium, sequence: 1, hint };
             let body = postcard::to_allocvec(&body).unwrap();
             let mut message = alloc::vec![11];
             put_number(u16::try_from(body.len()).unwrap(), &mut message);

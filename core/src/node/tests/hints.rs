@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limits::{HINTS_MAX, LINK_CONTROL_QUEUE_MAX};
-use crate::wire::control::Control;
+use crate::wire::control::{Control, HintCopy};
 
 const RADIO: TransportId = TransportId(1);
 
@@ -28,6 +28,10 @@ fn line(nodes: usize) -> World {
 fn add_radio(world: &mut World, number: usize) {
     let profile = TransportProfile { kind: radio(), ..world.profile.clone() };
     world.node(number).add_transport(RADIO, profile);
+}
+
+fn copy(medium: ConnectionType, sequence: u64, hint: Hint) -> Control {
+    Control::Hint(HintCopy { medium, sequence, hint })
 }
 
 /// The radio's driver of a node tells something.
@@ -162,18 +166,27 @@ fn a_neighbour_that_tells_of_many_media_is_heard_on_so_many_and_no_more() {
     let mut world = line(2);
     for number in 0..2 * HINTS_MAX {
         let medium = ConnectionType::other(&format!("m{number}"));
-        world.node(0).tell(key(1), &Control::Hint(medium, hint("x")));
+        world.node(0).tell(key(1), &copy(medium, 1, hint("x")));
     }
     soon(&mut world);
     let kept = |world: &mut World| world.node(1).neighbours[&key(0)].hints.media();
     assert_eq!(kept(&mut world), HINTS_MAX);
-    // What it takes back makes room.
-    for number in 0..HINTS_MAX {
-        let medium = ConnectionType::other(&format!("m{number}"));
-        world.node(0).tell(key(1), &Control::Hint(medium, Hint::default()));
-    }
     tell(&mut world, 0, "here");
     soon(&mut world);
-    assert_eq!(kept(&mut world), 1);
-    assert_eq!(heard(&world, 1, 0).as_deref(), Some("here"));
+    assert_eq!(kept(&mut world), HINTS_MAX);
+    assert_eq!(heard(&world, 1, 0), None, "there is no room for more");
+}
+
+#[test]
+fn a_hint_that_comes_late_over_another_link_does_not_replace_a_newer_one() {
+    let mut world = line(2);
+    for (sequence, text) in [(7, "new"), (6, "old"), (7, "again")] {
+        world.node(0).tell(key(1), &copy(radio(), sequence, hint(text)));
+        soon(&mut world);
+        assert_eq!(heard(&world, 1, 0).as_deref(), Some("new"));
+    }
+    world.node(0).tell(key(1), &copy(radio(), 9, Hint::default()));
+    world.node(0).tell(key(1), &copy(radio(), 8, hint("before it was taken back")));
+    soon(&mut world);
+    assert_eq!(heard(&world, 1, 0), None);
 }
