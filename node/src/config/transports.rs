@@ -56,7 +56,7 @@ impl BleConfig {
 }
 
 /// Wi-Fi Direct: peers in sight of each other form a small Wi-Fi network of their own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WifiDirectConfig {
     /// Whether it is used at all. Off by default: looking for peers and being in a group take the
@@ -75,6 +75,22 @@ pub struct WifiDirectConfig {
     pub power: PowerConfig,
     /// Whether a group is formed for peers that are reachable by other ways, where it is faster.
     pub upgrades: UpgradesConfig,
+    /// Whether peers are looked for by radio, and this one shows itself. Without, neighbours over other
+    /// links are met all the same, and the radio has rest.
+    pub discovery: bool,
+}
+
+impl Default for WifiDirectConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            interface: None,
+            bus: None,
+            power: PowerConfig::default(),
+            upgrades: UpgradesConfig::default(),
+            discovery: true,
+        }
+    }
 }
 
 /// Whether a faster link is made where a slower one stands.
@@ -136,6 +152,7 @@ impl WifiDirectConfig {
             interface: self.interface.clone(),
             bus: self.bus.clone(),
             power: self.power.power(),
+            discovery: self.discovery,
         }
     }
 }

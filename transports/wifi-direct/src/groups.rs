@@ -2,17 +2,21 @@
 //!
 //! A radio is in one group at a time. Whoever is dialled is met in the group that stands, or by one
 //! that is formed: by joining that of an owner, by inviting a device into one's own, or by a
-//! negotiation about who becomes the owner of a new one. A group without links is left.
+//! negotiation about who becomes the owner of a new one. Those that have another link to talk over need
+//! no negotiation: see [`told`]. A group without links is left.
+
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use hedgerow_driver::{Beacon, DialFailure, DialId, Endpoint};
+use hedgerow_driver::{Beacon, DialFailure, DialId, Endpoint, PeerKey};
 use tokio::time::Instant;
 
 use crate::address::DeviceAddress;
 use crate::name::Shown;
 use crate::owner::intent;
+use crate::told::{Key, Told};
 
 /// Devices that are remembered.
 const DEVICES_MAX: usize = 256;
@@ -23,6 +27,8 @@ const ASKING_MAX: usize = 16;
 /// A negotiation that takes longer has failed: it takes 2 to 10 s, and 15 s more where a part of it is
 /// tried again. wpa_supplicant itself would ask for minutes, and the radio is held up meanwhile.
 const FORMED_WITHIN: Duration = Duration::from_secs(25);
+/// The owner of a group to come makes it and tells its key within some seconds.
+const WAITS_FOR_KEY: Duration = Duration::from_secs(12);
 /// A group in which nobody has a link is left after this: the next dial may come at once, and one
 /// that comes later forms the group again within seconds.
 const IDLE_MAX: Duration = Duration::from_secs(10);
@@ -33,6 +39,10 @@ pub(crate) enum Order {
     /// Form a group with a device, or join the one that it owns. What is left of the last group with
     /// it may be used instead of a negotiation, unless that has just failed.
     Connect { device: DeviceAddress, intent: u8, way: Way },
+    /// Make a group alone, and own it.
+    Make,
+    /// Enter the group that this is the key of.
+    Enter(Key),
     /// Give up forming a group.
     Abandon,
     /// Ask a device to join the group that this one owns.
@@ -62,6 +72,19 @@ pub(crate) enum Way {
     Joined,
 }
 
+/// How the group that is being formed comes about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum By {
+    /// The device is asked.
+    Asking { intent: u8, way: Way },
+    /// It is made here, and whoever is to be met will be told the key.
+    Making,
+    /// Another device makes it, and will tell the key.
+    Waiting,
+    /// It is there, and its key is known.
+    Entering(Key),
+}
+
 /// What becomes of the radio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
@@ -74,8 +97,7 @@ enum Phase {
         until: Instant,
         /// It was begun for a dial.
         is_ours: bool,
-        intent: u8,
-        way: Way,
+        by: By,
     },
     /// In a group.
     Member {
@@ -85,6 +107,8 @@ enum Phase {
         idle_since: Option<Instant>,
         /// It was idle for long enough once, and spared for whoever was being met.
         is_spared: bool,
+        /// How others get in, where that is known.
+        key: Option<Key>,
     },
 }
 
@@ -99,8 +123,12 @@ struct Device {
 #[derive(Debug)]
 pub(crate) struct Groups {
     own: Option<Shown>,
+    /// Whether there is a radio for all this.
+    has_radio: bool,
     phase: Phase,
     devices: BTreeMap<DeviceAddress, Device>,
+    /// What neighbours tell over other links.
+    told: BTreeMap<PeerKey, Told>,
     /// Who is in the group, by endpoint.
     neighbours: BTreeMap<Endpoint, Beacon>,
     /// Who was asked into the group last.
@@ -117,8 +145,10 @@ impl Groups {
     pub(crate) fn new() -> Self {
         Self {
             own: None,
+            has_radio: false,
             phase: Phase::Free,
             devices: BTreeMap::new(),
+            told: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             invited: None,
             asking: BTreeSet::new(),
@@ -148,23 +178,40 @@ impl Groups {
         !self.waiting.is_empty()
     }
 
-    /// A device of ours is in sight. Says whether there is a place for it.
+    /// A device of ours is in sight.
     pub(crate) fn on_device(
         &mut self,
         now: Instant,
         device: DeviceAddress,
         shown: Shown,
         owns_group: bool,
-    ) -> bool {
+    ) {
         let is_known = self.devices.contains_key(&device);
         if !is_known && self.devices.len() >= DEVICES_MAX {
-            return false;
+            return;
         }
         self.devices.insert(device, Device { shown, owns_group });
         if self.asking.remove(&device) {
             self.on_request(now, device);
         }
-        true
+        if owns_group {
+            self.join_instead(now, device);
+        }
+    }
+
+    /// A group is in sight while another one is negotiated: joining is surer, and whoever does not
+    /// answer may be in it.
+    fn join_instead(&mut self, now: Instant, owner: DeviceAddress) {
+        let is_better = match &self.phase {
+            Phase::Forming { with, by: By::Asking { way, .. }, .. } => {
+                *with != owner && *way != Way::Joined && self.is_welcome(owner)
+            }
+            _ => false,
+        };
+        if is_better {
+            self.orders.push_back(Order::Abandon);
+            self.begin(now, owner, By::Asking { intent: 0, way: Way::Joined });
+        }
     }
 
     /// A device is out of sight.
@@ -174,24 +221,32 @@ impl Groups {
 
     /// The node dials a device.
     pub(crate) fn on_dial(&mut self, now: Instant, dial: DialId, device: DeviceAddress) {
-        let (Some(known), Some(own)) = (self.devices.get(&device).copied(), self.own) else {
+        let told = self.teller(device).filter(|_| self.has_radio).cloned();
+        let known = self.devices.get(&device).copied();
+        let Some(own) = self.own.filter(|_| known.is_some() || told.is_some()) else {
             self.orders.push_back(Order::Failed(dial, DialFailure::Unreachable));
             return;
         };
+        if known.is_some_and(|known| known.owns_group) {
+            self.join_instead(now, device);
+        }
         match &self.phase {
-            Phase::Free => {
-                self.waiting.insert(dial, device);
-                // Who is in a group already cannot form another one; what it is in has an owner.
-                let owner = self.owner_for(device);
-                let way = if owner.is_some() { Way::Joined } else { Way::Again };
-                self.begin(now, owner.unwrap_or(device), intent(&own, &known.shown), way);
-            }
+            Phase::Free => match (told, known) {
+                (Some(told), _) => self.dial_told(now, dial, &told),
+                (None, Some(known)) => {
+                    self.waiting.insert(dial, device);
+                    self.ask(now, device, &own, &known);
+                }
+                (None, None) => {}
+            },
             Phase::Taken => {
                 let what = "the radio is in a group of another program".to_owned();
                 self.orders.push_back(Order::Failed(dial, DialFailure::Unavailable(what)));
             }
-            Phase::Forming { with, .. }
-                if *with == device || self.owner_for(device) == Some(*with) =>
+            Phase::Forming { with, by, .. }
+                if *with == device
+                    || (told.is_some() && !matches!(by, By::Asking { .. }))
+                    || self.owner_for(device) == Some(*with) =>
             {
                 self.waiting.insert(dial, device);
             }
@@ -200,19 +255,25 @@ impl Groups {
                 self.orders.push_back(Order::Failed(dial, DialFailure::Unavailable(what)));
             }
             Phase::Member { owns, owner, .. } => {
-                let (owns, is_elsewhere) = (*owns, owner.is_some_and(|owner| owner != device));
+                let dialled = self.identity(device);
+                let (owns, is_elsewhere) = (*owns, owner.is_some_and(|owner| owner != dialled));
+                let here = if owns { self.own_device() } else { *owner };
+                let is_in_another = match &told {
+                    Some(told) => told.key.as_ref().is_some_and(|key| Some(key.owner) != here),
+                    None => is_elsewhere && !owns && known.is_some_and(|known| known.owns_group),
+                };
                 self.waiting.insert(dial, device);
                 if self.meet(dial) {
                     return;
                 }
-                if owns {
+                if owns && told.is_none() {
                     self.invite(device);
-                } else if known.owns_group && is_elsewhere {
+                } else if is_in_another {
                     self.waiting.remove(&dial);
-                    let what = "the radio is in another group".to_owned();
+                    let what = "the two radios are in different groups".to_owned();
                     self.orders.push_back(Order::Failed(dial, DialFailure::Unavailable(what)));
                 }
-                // A device without a group may be joining this one just now.
+                // A device without a group may be joining this one just now, or is told its key.
             }
         }
     }
@@ -257,15 +318,24 @@ impl Groups {
         }
         match &self.phase {
             Phase::Free => {
-                self.begin(now, device, intent(&own, &known.shown), Way::Negotiated);
+                let intent = intent(&own, &known.shown);
+                self.begin(now, device, By::Asking { intent, way: Way::Negotiated });
             }
             // What was thought of as an owner owns nothing any more.
-            Phase::Forming { with, way: Way::Joined, .. } if *with == device => {
+            Phase::Forming { with, by: By::Asking { way: Way::Joined, .. }, .. }
+                if *with == device =>
+            {
                 self.orders.push_back(Order::Abandon);
-                self.begin(now, device, intent(&own, &known.shown), Way::Negotiated);
+                let intent = intent(&own, &known.shown);
+                self.begin(now, device, By::Asking { intent, way: Way::Negotiated });
+            }
+            // It was not told that it is waited for, or not yet.
+            Phase::Forming { with, by: By::Waiting, .. } if *with == self.identity(device) => {
+                let intent = intent(&own, &known.shown);
+                self.begin(now, device, By::Asking { intent, way: Way::Negotiated });
             }
             // Both ask at once, and wpa_supplicant makes one negotiation of it.
-            Phase::Forming { with, .. } if *with == device => {}
+            Phase::Forming { with, by: By::Asking { .. }, .. } if *with == device => {}
             // It is not to be asked twice for what it wants.
             Phase::Member { owns: true, .. } => {
                 self.orders.push_back(Order::Reject(device));
@@ -297,18 +367,34 @@ impl Groups {
             return;
         }
         match self.phase {
-            Phase::Free => {}
+            // What waits for a key has asked wpa_supplicant for nothing yet.
+            Phase::Free | Phase::Forming { by: By::Waiting, .. } => {}
             Phase::Forming { .. } => self.orders.push_back(Order::Abandon),
             Phase::Member { .. } | Phase::Taken => return,
         }
-        self.begin(now, owner, 0, Way::Joined);
+        self.begin(now, owner, By::Asking { intent: 0, way: Way::Joined });
     }
 
-    fn begin(&mut self, now: Instant, device: DeviceAddress, intent: u8, way: Way) {
-        let is_ours = !self.waiting.is_empty();
-        let until = now + FORMED_WITHIN;
-        self.phase = Phase::Forming { with: device, until, is_ours, intent, way };
-        self.orders.push_back(Order::Connect { device, intent, way });
+    /// Asks a device for a group. Who is in one already cannot form another one; what it is in has an
+    /// owner.
+    fn ask(&mut self, now: Instant, device: DeviceAddress, own: &Shown, known: &Device) {
+        let owner = self.owner_for(device);
+        let way = if owner.is_some() { Way::Joined } else { Way::Again };
+        let intent = intent(own, &known.shown);
+        self.begin(now, owner.unwrap_or(device), By::Asking { intent, way });
+    }
+
+    fn begin(&mut self, now: Instant, device: DeviceAddress, by: By) {
+        match &by {
+            By::Asking { intent, way } => {
+                self.orders.push_back(Order::Connect { device, intent: *intent, way: *way });
+            }
+            By::Making => self.orders.push_back(Order::Make),
+            By::Waiting => {}
+            By::Entering(key) => self.orders.push_back(Order::Enter(key.clone())),
+        }
+        let (is_ours, until) = (!self.waiting.is_empty(), now + Self::patience(&by));
+        self.phase = Phase::Forming { with: device, until, is_ours, by };
     }
 
     fn invite(&mut self, device: DeviceAddress) {
@@ -321,26 +407,38 @@ impl Groups {
     /// so now, and asks otherwise the second time.
     pub(crate) fn on_no_more(&mut self) {
         match self.phase {
-            Phase::Forming { with, intent, .. } => {
+            Phase::Forming { with, by: By::Asking { intent, .. }, .. } => {
                 let connect = Order::Connect { device: with, intent, way: Way::Negotiated };
                 self.orders.push_back(connect);
             }
             Phase::Member { owns: true, .. } => {
                 self.orders.extend(self.invited.take().map(Order::Invite));
             }
-            Phase::Free | Phase::Taken | Phase::Member { .. } => {}
+            Phase::Free | Phase::Taken | Phase::Forming { .. } | Phase::Member { .. } => {}
         }
     }
 
-    /// The radio is in a group.
-    pub(crate) fn on_started(&mut self, now: Instant, owns: bool) {
+    /// The radio is in a group; an owner knows its name and passphrase.
+    pub(crate) fn on_started(
+        &mut self,
+        now: Instant,
+        owns: bool,
+        secret: Option<(String, String)>,
+    ) {
         self.neighbours.clear();
-        let owner = match self.phase {
-            Phase::Forming { with, .. } if !owns => Some(with),
-            _ => None,
+        let own_key = || {
+            let (name, passphrase) = secret.filter(|_| owns)?;
+            Key::new(self.own_device()?, name, passphrase)
+        };
+        let (owner, key) = match &self.phase {
+            Phase::Forming { by: By::Entering(key), .. } if !owns => {
+                (Some(key.owner), Some(key.clone()))
+            }
+            Phase::Forming { with, .. } if !owns => (Some(self.identity(*with)), None),
+            _ => (None, own_key()),
         };
         let idle_since = (self.links == 0).then_some(now);
-        self.phase = Phase::Member { owns, owner, idle_since, is_spared: false };
+        self.phase = Phase::Member { owns, owner, idle_since, is_spared: false, key };
     }
 
     /// The radio is in a group of another program, which is left alone.
@@ -351,7 +449,8 @@ impl Groups {
 
     /// A negotiation has failed. It may be one that was given up for an invitation.
     pub(crate) fn on_not_negotiated(&mut self, why: &str) {
-        if !matches!(self.phase, Phase::Forming { way: Way::Joined, .. }) {
+        let Phase::Forming { by: By::Asking { way, .. }, .. } = self.phase else { return };
+        if way != Way::Joined {
             self.on_failed(why);
         }
     }
@@ -359,7 +458,9 @@ impl Groups {
     /// Forming a group has failed. It may be an earlier one that did: what is under way now is given up
     /// with it, or the radio would go on with what nobody waits for.
     pub(crate) fn on_failed(&mut self, why: &str) {
-        if let Phase::Forming { .. } = self.phase {
+        if let Phase::Forming { by, .. } = &self.phase
+            && *by != By::Waiting
+        {
             self.orders.push_back(Order::Abandon);
             self.end(|| DialFailure::Other(why.to_owned()));
         }
@@ -367,18 +468,24 @@ impl Groups {
 
     /// The group is gone. Who owned it and who was in it is over: they would be sought where they are
     /// no more.
-    pub(crate) fn on_finished(&mut self) {
-        if let Phase::Member { .. } | Phase::Taken = self.phase {
-            self.neighbours.clear();
-            self.end(|| DialFailure::Other("the group ended".to_owned()));
-            self.orders.push_back(Order::Forget);
+    pub(crate) fn on_finished(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Member { .. } | Phase::Taken => {
+                self.neighbours.clear();
+                self.end(|| DialFailure::Other("the group ended".to_owned()));
+                self.orders.push_back(Order::Forget);
+                self.heed_all(now);
+            }
+            Phase::Forming { by: By::Entering(_), .. } => {
+                self.on_failed("the group that was told of could not be entered");
+            }
+            Phase::Free | Phase::Forming { .. } => {}
         }
     }
 
-    /// Where others are in sight, in the air and in the group.
-    pub(crate) fn in_sight(&self) -> Vec<Endpoint> {
-        let devices = self.devices.keys().map(|device| device.endpoint());
-        devices.chain(self.neighbours.keys().cloned()).collect()
+    /// Where others are in the group.
+    pub(crate) fn members(&self) -> Vec<Endpoint> {
+        self.neighbours.keys().cloned().collect()
     }
 
     /// Nothing can be done with the radio any more, or everything begins anew.
@@ -391,13 +498,16 @@ impl Groups {
     }
 
     fn end(&mut self, why: impl Fn() -> DialFailure) {
-        if let Phase::Forming { with, way: Way::Joined, .. } = self.phase
-            && let Some(owner) = self.devices.get_mut(&with)
-        {
-            // Perhaps it owns no group any more: it is asked for one next time.
-            owner.owns_group = false;
+        match std::mem::replace(&mut self.phase, Phase::Free) {
+            Phase::Forming { with, by: By::Asking { way: Way::Joined, .. }, .. } => {
+                // Perhaps it owns no group any more: it is asked for one next time.
+                if let Some(owner) = self.devices.get_mut(&with) {
+                    owner.owns_group = false;
+                }
+            }
+            Phase::Forming { with, by: By::Entering(_), .. } => self.forget_key(with),
+            _ => {}
         }
-        self.phase = Phase::Free;
         self.invited = None;
         let failed = std::mem::take(&mut self.waiting);
         self.orders.extend(failed.into_keys().map(|dial| Order::Failed(dial, why())));
@@ -422,7 +532,9 @@ impl Groups {
     /// Dials whoever a dial waits for, if that is in the group.
     fn meet(&mut self, dial: DialId) -> bool {
         let Some(device) = self.waiting.get(&dial).copied() else { return false };
-        let Some(label) = self.devices.get(&device).map(|known| known.shown.beacon.label()) else {
+        let seen = self.devices.get(&device).map(|known| known.shown);
+        let told = || self.teller(device).map(|told| told.shown);
+        let Some(label) = seen.or_else(told).map(|shown| shown.beacon.label()) else {
             return false;
         };
         let Some((at, _)) = self.neighbours.iter().find(|(_, beacon)| beacon.label() == label)
@@ -459,6 +571,12 @@ impl Groups {
     /// Time has passed.
     pub(crate) fn on_timeout(&mut self, now: Instant) {
         match &mut self.phase {
+            Phase::Forming { with, until, by: By::Waiting, .. } if *until <= now => {
+                let with = *with;
+                if !self.ask_instead(now, with) {
+                    self.end(|| DialFailure::Other("the other device made no group".to_owned()));
+                }
+            }
             Phase::Forming { until, .. } if *until <= now => {
                 self.orders.push_back(Order::Abandon);
                 self.end(|| DialFailure::Other("no group came about in time".to_owned()));

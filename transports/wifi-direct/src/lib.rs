@@ -21,6 +21,7 @@ mod name;
 mod owner;
 #[cfg(target_os = "linux")]
 mod supplicant;
+mod told;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 
@@ -48,7 +49,7 @@ const PROMISE: LinkEstimate =
     LinkEstimate { rate_bytes_per_s: 5_000_000, delay: Duration::from_millis(3) };
 
 /// What the driver is to do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WifiDirectConfig {
     /// The network interface of the radio, such as `wlan0`; the first that can do it if it is not
     /// given.
@@ -58,6 +59,15 @@ pub struct WifiDirectConfig {
     pub bus: Option<String>,
     /// How this device is powered: who has most owns groups.
     pub power: Power,
+    /// Whether devices are looked for, and this one shows itself. Without, those that another link leads
+    /// to are met all the same, and the radio has rest.
+    pub discovery: bool,
+}
+
+impl Default for WifiDirectConfig {
+    fn default() -> Self {
+        Self { interface: None, bus: None, power: Power::default(), discovery: true }
+    }
 }
 
 /// The driver of Wi-Fi Direct.

@@ -23,6 +23,11 @@ pub(crate) fn intent(own: &Shown, other: &Shown) -> u8 {
     }
 }
 
+/// Whether this device is to own the group of two that know of each other.
+pub(crate) fn owns(own: &Shown, other: &Shown) -> bool {
+    intent(own, other) == OWNS
+}
+
 fn strength(power: Power) -> u8 {
     match power {
         Power::Low => 0,

@@ -1,5 +1,6 @@
-//! Two nodes over Bluetooth that have much to say: they form a group, their messages go over it, and
-//! go back when it dies. Each message arrives once, and in its place.
+//! Two nodes over Bluetooth that have much to say: they agree on a group there, as their radios look for
+//! nobody, their messages go over it, and go back when it dies. Each message arrives once, and in its
+//! place.
 
 use std::time::{Duration, Instant};
 
@@ -59,7 +60,7 @@ pub(super) fn play(stage: &mut Stage) -> anyhow::Result<Figures> {
 }
 
 /// A full inbox makes senders wait, or messages would be refused.
-const CONFIG: &str = "bus.when_full = \"wait\"\n";
+const CONFIG: &str = "bus.when_full = \"wait\"\ntransports.wifi_direct.discovery = false\n";
 
 /// Hears messages until the link that carries them is of a kind.
 fn hear_until(

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::Power;
 use crate::name::tests::shown;
+use crate::told::tests::group as key;
 
 const SEEDS: u64 = 300;
 /// The core gives dials up after this.
@@ -22,12 +23,26 @@ enum News {
     Invitation(usize),
     NoMore,
     Failed,
-    Started { group: u64, owns: bool },
+    Started {
+        group: u64,
+        owns: bool,
+    },
     Finished,
-    Neighbour { who: usize, group: u64 },
-    Dial { dial: DialId, to: usize },
+    Neighbour {
+        who: usize,
+        group: u64,
+    },
+    Dial {
+        dial: DialId,
+        to: usize,
+    },
     GiveUp(DialId),
     Unlink,
+    /// What a neighbour tells over another link.
+    Told {
+        from: usize,
+        told: Box<Told>,
+    },
 }
 
 /// What wpa_supplicant is at, for one radio.
@@ -50,6 +65,10 @@ struct Station {
     dials: BTreeMap<DialId, usize>,
     linked: BTreeSet<DialId>,
     failed: BTreeSet<DialId>,
+    /// What it told last, to whom it tells it, and when all of them have heard that.
+    told: Option<Told>,
+    tells: BTreeSet<usize>,
+    heard_at: Instant,
 }
 
 struct Air {
@@ -65,8 +84,18 @@ fn device(index: usize) -> DeviceAddress {
     DeviceAddress([2, 0, 0, 0, 0, u8::try_from(index).unwrap()])
 }
 
+/// What stands for a station that tells of itself.
+fn neighbour(index: usize) -> DeviceAddress {
+    DeviceAddress::of(&what(index).beacon)
+}
+
 fn index(device: DeviceAddress) -> usize {
     usize::from(device.0[5])
+}
+
+/// The key of a node: the nth of those that are keys.
+fn peer(index: usize) -> PeerKey {
+    (0..=u8::MAX).filter_map(|byte| PeerKey::from_bytes([byte; 32]).ok()).nth(index).unwrap()
 }
 
 fn what(index: usize) -> Shown {
@@ -78,6 +107,7 @@ impl Air {
         let station = |own| {
             let mut groups = Groups::new();
             groups.show(what(own));
+            groups.set_radio(true);
             Station {
                 groups,
                 supplicant: Supplicant::default(),
@@ -85,6 +115,9 @@ impl Air {
                 dials: BTreeMap::new(),
                 linked: BTreeSet::new(),
                 failed: BTreeSet::new(),
+                told: None,
+                tells: BTreeSet::new(),
+                heard_at: Instant::now(),
             }
         };
         let mut air = Self {
@@ -99,6 +132,39 @@ impl Air {
             air.sight_all(of, 0, 1);
         }
         air
+    }
+
+    /// Radios that hear nothing of each other, whose nodes are linked in a line by something else.
+    fn linked(seed: u64, stations: usize) -> Self {
+        let mut air = Self::new(seed, stations, 100);
+        air.queue.clear();
+        air.link_in_a_line();
+        air
+    }
+
+    fn link_in_a_line(&mut self) {
+        for of in 1..self.stations.len() {
+            self.stations[of].tells.insert(of - 1);
+            self.stations[of - 1].tells.insert(of);
+        }
+        self.spread();
+    }
+
+    /// What nodes have to tell goes over their links, in order.
+    fn spread(&mut self) {
+        for of in 0..self.stations.len() {
+            let told = self.stations[of].groups.tells();
+            if self.stations[of].told == told {
+                continue;
+            }
+            self.stations[of].told.clone_from(&told);
+            let at = self.after(20, 400).max(self.stations[of].heard_at);
+            self.stations[of].heard_at = at;
+            for to in self.stations[of].tells.clone() {
+                let told = Box::new(told.clone().unwrap());
+                self.tell(at, to, News::Told { from: of, told });
+            }
+        }
     }
 
     /// Below `end`, by xorshift.
@@ -165,6 +231,7 @@ impl Air {
                 (0..self.stations.len()).for_each(|of| self.ask(of));
             }
             (0..self.stations.len()).for_each(|of| self.obey(of));
+            self.spread();
         }
         self.now = end;
     }
@@ -183,11 +250,18 @@ impl Air {
             News::Invitation(from) => station.groups.on_invitation(now, device(from)),
             News::NoMore => station.groups.on_no_more(),
             News::Failed => station.groups.on_not_negotiated("no"),
-            News::Started { group, owns } if is_in(group) => station.groups.on_started(now, owns),
+            News::Started { group, owns } if is_in(group) => {
+                let key = key(neighbour(to), group);
+                let secret = owns.then_some((key.name, key.passphrase));
+                station.groups.on_started(now, owns, secret);
+            }
+            News::Told { from, told } => {
+                station.groups.on_told(now, peer(from), Some(*told));
+            }
             News::Finished => {
                 station.links = 0;
                 station.groups.on_links(now, 0);
-                station.groups.on_finished();
+                station.groups.on_finished(now);
             }
             News::Neighbour { who, group } if is_in(group) => {
                 let at = Endpoint::new(&format!("[fe80::{who}%1]:1"));
@@ -195,7 +269,10 @@ impl Air {
             }
             News::Dial { dial, to: other } => {
                 station.dials.insert(dial, other);
-                station.groups.on_dial(now, dial, device(other));
+                let whom = station.groups.whom();
+                let is_it = |beacon: &&DeviceAddress| whom[beacon] == what(other).beacon;
+                let at = whom.keys().find(is_it).copied().unwrap_or(device(other));
+                station.groups.on_dial(now, dial, at);
                 self.tell(now + DIAL_TIMEOUT, to, News::GiveUp(dial));
             }
             News::GiveUp(dial) => {
@@ -254,6 +331,18 @@ impl Air {
         }
     }
 
+    /// Enters the group of a key, if that still stands.
+    fn enter_by(&mut self, of: usize, key: &Key) {
+        let owner = (0..self.stations.len()).find(|of| neighbour(*of) == key.owner);
+        let owner = &self.stations[owner.unwrap()].supplicant;
+        let is_it = |group: &u64| key.name == format!("DIRECT-{group}-hedgerow");
+        let group = owner.group.filter(|group| owner.owns && is_it(group));
+        match group.filter(|_| self.stations[of].supplicant.group.is_none()) {
+            Some(group) => self.enter(of, group, false),
+            None => self.signal(1_000, 10_000, of, News::Finished),
+        }
+    }
+
     fn leave(&mut self, of: usize) {
         let Some(group) = self.stations[of].supplicant.group else { return };
         let owned = self.stations[of].supplicant.owns;
@@ -285,6 +374,12 @@ impl Air {
                         self.send(of, News::NoMore);
                     }
                 }
+                Order::Make if supplicant.group.is_some() => {}
+                Order::Make => {
+                    self.next += 1;
+                    self.enter(of, self.next, true);
+                }
+                Order::Enter(key) => self.enter_by(of, &key),
                 Order::Abandon => supplicant.asks = None,
                 Order::Invite(device) => self.send(index(device), News::Invitation(of)),
                 Order::Admit(device) => {
@@ -404,6 +499,9 @@ async fn a_third_one_meets_both_in_their_group() {
 async fn whoever_dials_whom_over_an_air_that_loses_a_third_each_dial_is_answered_once() {
     for seed in 0..SEEDS {
         let mut air = Air::new(seed, 6, 33);
+        if seed % 2 == 1 {
+            air.link_in_a_line();
+        }
         for _ in 0..30 {
             let (at, from) = (air.below(300_000), air.below(6) as usize);
             let to = (from + 1 + air.below(5) as usize) % 6;
@@ -422,4 +520,64 @@ async fn whoever_dials_whom_over_an_air_that_loses_a_third_each_dial_is_answered
         air.play(Duration::from_secs(300));
         air.is_at_rest();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_that_are_linked_meet_without_a_word_by_radio_whoever_dials() {
+    for seed in 0..SEEDS {
+        let mut air = Air::linked(seed, 2);
+        air.play(Duration::from_secs(1));
+        for round in 0..3 {
+            let (one, other) = (air.below(2_000), air.below(2_000));
+            let mut dials = vec![];
+            if seed % 3 != 0 {
+                dials.push((0, air.dial(one, 0, 1)));
+            }
+            if seed % 3 != 1 {
+                dials.push((1, air.dial(other, 1, 0)));
+            }
+            air.play(Duration::from_secs(8));
+            for (of, dial) in dials {
+                assert!(
+                    air.stations[of].linked.contains(&dial),
+                    "seed {seed}, round {round}: {of}"
+                );
+            }
+            assert!(air.stations[0].supplicant.owns, "the lower label owns it: seed {seed}");
+            for of in 0..2 {
+                let at = air.after(0, 3_000);
+                air.tell(at, of, News::Unlink);
+            }
+            air.play(Duration::from_secs(60));
+            air.is_at_rest();
+        }
+    }
+}
+
+/// The one in the middle is linked to both. Whoever is first, all end up in one group, or are told why
+/// not, and nobody is kept busy.
+#[tokio::test(start_paused = true)]
+async fn of_three_in_a_line_the_middle_one_brings_both_into_one_group() {
+    let mut together = 0;
+    for seed in 0..SEEDS {
+        let mut air = Air::linked(seed, 3);
+        air.play(Duration::from_secs(1));
+        let (one, other) = (air.below(20_000), air.below(20_000));
+        let dials = [air.dial(one, 0, 1), air.dial(other, 2, 1)];
+        air.play(Duration::from_secs(45));
+        let group = air.stations[1].supplicant.group;
+        let met = |of: usize, dial| air.stations[of].linked.contains(&dial);
+        if met(0, dials[0]) && met(2, dials[1]) {
+            assert!(air.stations.iter().all(|station| station.supplicant.group == group), "{seed}");
+            together += 1;
+        }
+        assert!(met(0, dials[0]) || met(2, dials[1]), "seed {seed}: nobody met");
+        for of in 0..3 {
+            let at = air.now + DIAL_TIMEOUT;
+            air.tell(at, of, News::Unlink);
+        }
+        air.play(Duration::from_secs(200));
+        air.is_at_rest();
+    }
+    assert!(together > SEEDS * 9 / 10, "{together} of {SEEDS}");
 }

@@ -9,8 +9,8 @@ const THIRD: DeviceAddress = DeviceAddress([2, 0, 0, 0, 0, 3]);
 fn radio() -> Groups {
     let mut groups = Groups::new();
     groups.show(shown(1, 1, Power::Mains));
-    assert!(groups.on_device(Instant::now(), OTHER, shown(1, 2, Power::Mains), false));
-    assert!(groups.on_device(Instant::now(), THIRD, shown(1, 3, Power::Mains), false));
+    groups.on_device(Instant::now(), OTHER, shown(1, 2, Power::Mains), false);
+    groups.on_device(Instant::now(), THIRD, shown(1, 3, Power::Mains), false);
     groups
 }
 
@@ -21,7 +21,7 @@ fn orders(groups: &mut Groups) -> Vec<Order> {
 fn in_group(owns: bool) -> Groups {
     let mut groups = radio();
     groups.on_request(Instant::now(), OTHER);
-    groups.on_started(Instant::now(), owns);
+    groups.on_started(Instant::now(), owns, None);
     orders(&mut groups);
     groups
 }
@@ -36,7 +36,7 @@ async fn who_is_dialled_is_met_in_the_group_that_forms() {
     groups.on_dial(Instant::now(), DialId(7), OTHER);
     let connect = Order::Connect { device: OTHER, intent: 14, way: Way::Again };
     assert_eq!(orders(&mut groups), [connect]);
-    groups.on_started(Instant::now(), true);
+    groups.on_started(Instant::now(), true, None);
     let at = Endpoint::new("[fe80::2%9]:4040");
     groups.on_neighbour(Endpoint::new("[fe80::3%9]:4040"), shown(1, 3, Power::Mains).beacon);
     assert_eq!(orders(&mut groups), [], "somebody else");
@@ -67,7 +67,7 @@ async fn an_owner_invites_and_a_client_cannot_be_in_two_groups() {
     let mut free = radio();
     free.on_invitation(Instant::now(), OTHER);
     assert!(matches!(orders(&mut free)[..], [Order::Connect { way: Way::Joined, .. }]));
-    free.on_started(Instant::now(), false);
+    free.on_started(Instant::now(), false, None);
     free.on_invitation(Instant::now(), THIRD);
     assert_eq!(orders(&mut free), []);
 }
@@ -83,7 +83,7 @@ async fn an_invitation_goes_before_a_negotiation_that_is_under_way() {
         groups.on_invitation(Instant::now(), inviting);
         let join = Order::Connect { device: inviting, intent: 0, way: Way::Joined };
         assert_eq!(orders(&mut groups), [Order::Abandon, join]);
-        groups.on_started(Instant::now(), false);
+        groups.on_started(Instant::now(), false, None);
         let at = Endpoint::new("[fe80::2%9]:4040");
         groups.on_neighbour(at, shown(1, 2, Power::Mains).beacon);
         assert!(matches!(orders(&mut groups)[..], [Order::Dial { dial: DialId(7), .. }]));
@@ -172,7 +172,7 @@ async fn what_cannot_be_formed_again_is_negotiated_with_the_same_intent() {
     assert_eq!(orders(&mut groups), [connect(Way::Again)]);
     groups.on_no_more();
     assert_eq!(orders(&mut groups), [connect(Way::Negotiated)]);
-    groups.on_started(Instant::now(), true);
+    groups.on_started(Instant::now(), true, None);
     groups.on_no_more();
     assert_eq!(orders(&mut groups), []);
     groups.on_request(Instant::now(), THIRD);
@@ -196,16 +196,16 @@ async fn a_group_of_another_program_is_left_alone_until_it_ends() {
     groups.on_invitation(Instant::now(), OTHER);
     assert_eq!(orders(&mut groups), [Order::Reject(OTHER)]);
     assert_eq!(groups.next_timeout(), None, "it is not left");
-    groups.on_finished();
+    groups.on_finished(Instant::now());
     assert!(groups.is_free());
 }
 
 #[tokio::test(start_paused = true)]
 async fn when_a_group_ends_what_was_known_of_devices_is_sought_anew() {
     let mut groups = in_group(false);
-    groups.on_finished();
+    groups.on_finished(Instant::now());
     assert_eq!(orders(&mut groups), [Order::Forget]);
-    groups.on_finished();
+    groups.on_finished(Instant::now());
     assert_eq!(orders(&mut groups), [], "once");
 }
 
@@ -225,8 +225,8 @@ async fn each_dial_is_answered_once_whatever_happens() {
         |groups| groups.on_timeout(Instant::now() + FORMED_WITHIN),
         |groups| groups.on_radio_gone("it is gone"),
         |groups| {
-            groups.on_started(Instant::now(), true);
-            groups.on_finished();
+            groups.on_started(Instant::now(), true, None);
+            groups.on_finished(Instant::now());
         },
     ];
     for (at, end) in ends.into_iter().enumerate() {
@@ -234,10 +234,10 @@ async fn each_dial_is_answered_once_whatever_happens() {
         groups.on_dial(Instant::now(), DialId(7), OTHER);
         end(&mut groups);
         groups.on_failed("late");
-        groups.on_finished();
+        groups.on_finished(Instant::now());
         assert!(!groups.on_cancel(DialId(7)));
         assert_eq!(answered(&orders(&mut groups)), 1, "end {at}");
-        groups.on_finished();
+        groups.on_finished(Instant::now());
         assert!(groups.is_free());
     }
     let mut groups = radio();
@@ -285,7 +285,7 @@ async fn a_dial_that_nobody_answers_keeps_an_idle_group_for_a_while_and_no_longe
     assert_eq!(orders(&mut groups), [], "it may be on its way");
     groups.on_timeout(begin + IDLE_MAX * 2);
     assert_eq!(orders(&mut groups), [Order::Leave]);
-    groups.on_finished();
+    groups.on_finished(Instant::now());
     let failed = orders(&mut groups);
     assert!(matches!(failed[..], [Order::Failed(DialId(7), _), Order::Forget]), "{failed:?}");
 }
@@ -293,24 +293,139 @@ async fn a_dial_that_nobody_answers_keeps_an_idle_group_for_a_while_and_no_longe
 #[test]
 fn a_crowd_of_devices_is_bounded() {
     let mut groups = Groups::new();
+    let mut sight = |bytes| {
+        groups.on_device(Instant::now(), DeviceAddress(bytes), shown(1, 1, Power::Mains), false);
+        groups.whom().len()
+    };
     for number in 0..=u8::MAX {
-        assert!(groups.on_device(
-            Instant::now(),
-            DeviceAddress([number; 6]),
-            shown(1, 1, Power::Mains),
-            false
-        ));
+        assert_eq!(sight([2, 0, 0, 0, 0, number]), usize::from(number) + 1);
     }
-    assert!(!groups.on_device(
-        Instant::now(),
-        DeviceAddress([1, 2, 3, 4, 5, 6]),
-        shown(1, 1, Power::Mains),
-        false
-    ));
-    assert!(groups.on_device(
-        Instant::now(),
-        DeviceAddress([3; 6]),
-        shown(1, 1, Power::Mains),
-        true
-    ));
+    assert_eq!(sight([2, 2, 3, 4, 5, 6]), DEVICES_MAX);
+    assert_eq!(sight([2, 0, 0, 0, 0, 3]), DEVICES_MAX);
+}
+
+/// The node that has this address tells of itself over another link.
+fn tells(groups: &mut Groups, address: u8, wants: bool, key: Option<Key>) -> DeviceAddress {
+    let shown = shown(1, address, Power::Mains);
+    let own = groups.own_device().unwrap();
+    let told = Told { shown, wants: wants.then_some(own).into_iter().collect(), key };
+    let from = (0..=u8::MAX).filter_map(|byte| PeerKey::from_bytes([byte; 32]).ok());
+    let from = from.skip(address.into()).next().unwrap();
+    let device = told.device();
+    groups.on_told(Instant::now(), from, Some(told));
+    device
+}
+
+/// A radio that sees nobody.
+fn alone(address: u8) -> Groups {
+    let mut groups = Groups::new();
+    groups.show(shown(1, address, Power::Mains));
+    groups.set_radio(true);
+    groups
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_neighbour_that_tells_of_itself_is_met_without_a_negotiation() {
+    // The lower label owns the group.
+    let mut owner = alone(1);
+    let client = tells(&mut owner, 2, false, None);
+    owner.on_dial(Instant::now(), DialId(7), client);
+    assert_eq!(orders(&mut owner), [Order::Make]);
+    owner.on_started(Instant::now(), true, Some(("DIRECT-x-hedgerow".into(), "12345678".into())));
+    let told = owner.tells().unwrap();
+    assert_eq!(told.wants, [client]);
+    let key = told.key.clone().unwrap();
+    assert_eq!((key.owner, key.name.as_str()), (told.device(), "DIRECT-x-hedgerow"));
+
+    let mut other = alone(2);
+    tells(&mut other, 1, true, Some(key.clone()));
+    assert_eq!(orders(&mut other), [Order::Enter(key.clone())]);
+    other.on_started(Instant::now(), false, None);
+    assert_eq!(other.tells().unwrap().key, Some(key), "it may bring others in");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_not_to_own_the_group_waits_for_its_key_and_then_asks_by_radio() {
+    let mut groups = alone(2);
+    let owner = tells(&mut groups, 1, false, None);
+    groups.on_dial(Instant::now(), DialId(7), owner);
+    assert_eq!(orders(&mut groups), []);
+    assert_eq!(groups.tells().unwrap().wants, [owner]);
+    groups.on_device(Instant::now(), OTHER, shown(1, 1, Power::Mains), false);
+    let at = groups.next_timeout().unwrap();
+    groups.on_timeout(at);
+    let asked = orders(&mut groups);
+    assert!(matches!(asked[..], [Order::Connect { device: OTHER, .. }]), "{asked:?}");
+
+    let mut groups = alone(2);
+    let owner = tells(&mut groups, 1, false, None);
+    groups.on_dial(Instant::now(), DialId(7), owner);
+    let at = groups.next_timeout().unwrap();
+    groups.on_timeout(at);
+    let why = DialFailure::Other("the other device made no group".to_owned());
+    assert_eq!(orders(&mut groups), [Order::Failed(DialId(7), why)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_neighbour_that_is_seen_as_well_is_in_sight_once() {
+    let mut groups = alone(1);
+    groups.on_device(Instant::now(), OTHER, shown(1, 2, Power::Mains), false);
+    assert_eq!(groups.whom().into_keys().collect::<Vec<_>>(), [OTHER]);
+    let told = tells(&mut groups, 2, false, None);
+    assert_eq!(groups.whom().into_keys().collect::<Vec<_>>(), [told]);
+    groups.set_radio(false);
+    assert_eq!(groups.whom().into_keys().collect::<Vec<_>>(), [OTHER], "it is not met so now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_opens_nothing_is_forgotten() {
+    let mut groups = alone(2);
+    let key = crate::told::tests::group(DeviceAddress::of_label([1; 5]), 7);
+    let owner = tells(&mut groups, 1, false, Some(key.clone()));
+    groups.on_dial(Instant::now(), DialId(7), owner);
+    assert_eq!(orders(&mut groups), [Order::Enter(key)]);
+    groups.on_finished(Instant::now());
+    let failed = orders(&mut groups);
+    assert!(matches!(failed[..], [Order::Abandon, Order::Failed(DialId(7), _)]), "{failed:?}");
+    groups.on_dial(Instant::now(), DialId(8), owner);
+    assert_eq!(orders(&mut groups), [], "it is waited for another one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn strangers_that_tell_are_not_heeded_and_a_crowd_is_bounded() {
+    let mut groups = alone(1);
+    let shown = shown(2, 9, Power::Mains);
+    let wants = vec![groups.own_device().unwrap()];
+    let keys = || (0..=u8::MAX).filter_map(|byte| PeerKey::from_bytes([byte; 32]).ok());
+    let stranger = Told { shown, wants, key: None };
+    groups.on_told(Instant::now(), keys().next().unwrap(), Some(stranger.clone()));
+    assert!(groups.whom().is_empty() && orders(&mut groups).is_empty());
+    for (number, from) in keys().enumerate() {
+        let address = u8::try_from(number).unwrap() + 2;
+        let shown = crate::name::tests::shown(1, address, Power::Mains);
+        groups.on_told(Instant::now(), from, Some(Told { shown, wants: vec![], key: None }));
+    }
+    assert_eq!(groups.whom().len(), told::TELLERS_MAX.min(keys().count()));
+}
+
+/// Whoever is asked may be in the group that comes into sight, and does not answer.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_comes_into_sight_is_joined_in_place_of_a_negotiation() {
+    let join = Order::Connect { device: THIRD, intent: 0, way: Way::Joined };
+    let mut seen = radio();
+    seen.on_dial(Instant::now(), DialId(7), OTHER);
+    orders(&mut seen);
+    seen.on_device(Instant::now(), THIRD, shown(1, 3, Power::Mains), true);
+    assert_eq!(orders(&mut seen), [Order::Abandon, join.clone()]);
+    seen.on_device(Instant::now(), THIRD, shown(1, 3, Power::Mains), true);
+    assert_eq!(orders(&mut seen), [], "once");
+    seen.on_started(Instant::now(), false, None);
+    seen.on_neighbour(Endpoint::new("[fe80::2%9]:4040"), shown(1, 2, Power::Mains).beacon);
+    assert!(matches!(orders(&mut seen)[..], [Order::Dial { dial: DialId(7), .. }]));
+
+    let mut strange = radio();
+    strange.on_dial(Instant::now(), DialId(7), OTHER);
+    orders(&mut strange);
+    strange.on_device(Instant::now(), THIRD, shown(2, 3, Power::Mains), true);
+    assert_eq!(orders(&mut strange), [], "a group of another network");
 }

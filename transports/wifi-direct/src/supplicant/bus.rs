@@ -41,6 +41,9 @@ pub(super) trait P2pDevice {
     fn invite(&self, arguments: Arguments<'_>) -> zbus::Result<()>;
     fn reject_peer(&self, peer: &zbus::ObjectPath<'_>) -> zbus::Result<()>;
     fn disconnect(&self) -> zbus::Result<()>;
+    fn group_add(&self, arguments: Arguments<'_>) -> zbus::Result<()>;
+    fn add_persistent_group(&self, arguments: Arguments<'_>) -> zbus::Result<OwnedObjectPath>;
+    fn remove_persistent_group(&self, group: &zbus::ObjectPath<'_>) -> zbus::Result<()>;
 }
 
 #[zbus::proxy(

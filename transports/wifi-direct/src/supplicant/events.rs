@@ -35,6 +35,8 @@ pub(super) enum Event {
         path: String,
         group: String,
         owns: bool,
+        /// Of an owner: the name of the group and its passphrase.
+        secret: Option<(String, String)>,
     },
     /// The radio is in a group that another program formed.
     Taken,
@@ -86,7 +88,7 @@ pub(super) fn of_signal(signal: &Message) -> Option<Event> {
             let group: OwnedObjectPath = property(&properties, "group_object")?;
             let role: String = property(&properties, "role")?;
             let (path, group) = (path_text(path), path_text(group));
-            Some(Event::Started { path, group, owns: role == OWNER })
+            Some(Event::Started { path, group, owns: role == OWNER, secret: None })
         }
         "InvitationResult" => {
             let properties: Properties = body.deserialize().ok()?;

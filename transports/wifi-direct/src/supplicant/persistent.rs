@@ -4,9 +4,7 @@ use zbus::{Connection, OwnedObjectPath};
 
 use super::bus::{P2P_DEVICE, PERSISTENT_GROUP, Properties, properties_of, property, value};
 use crate::address::DeviceAddress;
-
-/// How the name of every group of nodes ends. It begins as all do (Wi-Fi Direct 1.9, section 3.2.1).
-pub(super) const NAME_END: &str = "-hedgerow";
+use crate::told::NAME_END;
 
 /// The mode of a group that this device owned.
 const OWNED: &str = "3";

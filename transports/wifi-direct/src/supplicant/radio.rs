@@ -17,11 +17,12 @@ use super::bus::{
 };
 use super::condition::NoRadio;
 use super::events::{Event, OWNER, of_peer, of_signal};
-use super::persistent::{NAME_END, last_with};
+use super::persistent::last_with;
 use crate::WifiDirectConfig;
 use crate::address::DeviceAddress;
 use crate::groups::Way;
 use crate::owner::INTENT_MAX;
+use crate::told::{Key, NAME_END};
 
 /// Signals that may wait; the bus keeps the rest.
 const SIGNALS_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not 0");
@@ -89,7 +90,6 @@ impl Radio {
         let config = Arguments::from([
             ("DeviceName", Variant::new(name)),
             ("PersistentReconnect", Variant::new(true)),
-            ("SsidPostfix", Variant::new(NAME_END)),
             ("NoGroupIface", Variant::new(false)),
         ]);
         let properties = properties_of(&self.connection, &self.path).await?;
@@ -105,16 +105,22 @@ impl Radio {
 
     /// Gives the device its name of before, and does not answer those who look any more.
     pub(super) async fn hide(&self, name: &str) -> zbus::Result<()> {
-        // The groups of other programs are none of nodes from now on.
-        let config = Arguments::from([
-            ("DeviceName", Variant::new(name)),
-            ("SsidPostfix", Variant::new("")),
-        ]);
-        let properties = properties_of(&self.connection, &self.path).await?;
-        properties.set(P2P_DEVICE, "P2PDeviceConfig", &Variant::new(config)).await?;
+        self.configure("DeviceName", name).await?;
+        self.end_names_with("").await?;
         let proxy = self.proxy().await?;
         proxy.stop_find().await?;
         proxy.extended_listen(Arguments::new()).await
+    }
+
+    async fn configure(&self, key: &str, text: &str) -> zbus::Result<()> {
+        let config = Arguments::from([(key, Variant::new(text))]);
+        let properties = properties_of(&self.connection, &self.path).await?;
+        properties.set(P2P_DEVICE, "P2PDeviceConfig", &Variant::new(config)).await
+    }
+
+    /// The names of groups that come about from now on end so.
+    pub(super) async fn end_names_with(&self, end: &str) -> zbus::Result<()> {
+        self.configure("SsidPostfix", end).await
     }
 
     /// Looks for devices.
@@ -145,6 +151,7 @@ impl Radio {
         if way == Way::Again && self.form_again(device, &path, is_owner(intent)).await {
             return Ok(());
         }
+        self.end_names_with(NAME_END).await?;
         let mut arguments = Arguments::from([
             ("peer", Variant::new(path)),
             ("wps_method", Variant::new("pbc")),
@@ -157,6 +164,27 @@ impl Radio {
             }
         };
         self.proxy().await?.connect(arguments).await.map(drop)
+    }
+
+    /// Makes a group of its own.
+    pub(super) async fn make(&self) -> zbus::Result<()> {
+        self.end_names_with(NAME_END).await?;
+        self.proxy().await?.group_add(Arguments::new()).await
+    }
+
+    /// Enters a group by its key, which wpa_supplicant takes for that of a group it was in before.
+    pub(super) async fn enter(&self, key: &Key) -> zbus::Result<()> {
+        let proxy = self.proxy().await?;
+        let group = Arguments::from([
+            ("ssid", Variant::new(key.name.as_str())),
+            ("psk", Variant::new(key.passphrase.as_str())),
+        ]);
+        let group = proxy.add_persistent_group(group).await?;
+        let object = Arguments::from([("persistent_group_object", Variant::new(group.clone()))]);
+        let entered = proxy.group_add(object).await;
+        // It is in by what it has read, and the next group has another key.
+        proxy.remove_persistent_group(&group).await?;
+        entered
     }
 
     /// Asks a device to form the last group with it again; `false` if there was none.
@@ -204,14 +232,21 @@ impl Radio {
         };
         let role = value::<String>(properties.get(P2P_DEVICE, "Role").await?);
         let owns = role.as_deref() == Some(OWNER);
-        Ok(Some(Event::Started { path, group, owns }))
+        Ok(Some(Event::Started { path, group, owns, secret: None }))
     }
 
-    /// Whether a group was formed by a node: its name says so.
-    async fn is_ours(&self, group: &str) -> zbus::Result<bool> {
+    /// The name of a group, if it was formed by a node: its end says so.
+    async fn name_of_ours(&self, group: &str) -> zbus::Result<Option<String>> {
         let properties = properties_of(&self.connection, group).await?;
         let name = value::<Vec<u8>>(properties.get(GROUP, "SSID").await?);
-        Ok(name.is_some_and(|name| name.ends_with(NAME_END.as_bytes())))
+        let name = name.and_then(|name| String::from_utf8(name).ok());
+        Ok(name.filter(|name| name.ends_with(NAME_END)))
+    }
+
+    /// What lets others into a group that this device owns.
+    async fn passphrase(&self, group: &str) -> Option<String> {
+        let properties = properties_of(&self.connection, group).await.ok()?;
+        value::<String>(properties.get(GROUP, "Passphrase").await.ok()?)
     }
 
     /// Forgets the devices in sight, and looks for those that are there.
@@ -273,14 +308,11 @@ impl Radio {
 
     /// An event as it is told: of a group, whose it is.
     async fn completed(&self, event: Event) -> Event {
-        match &event {
-            Event::Started { group, .. } => match self.is_ours(group).await {
-                Ok(true) => event,
-                // One that has ended meanwhile is nobody's, and its end is told next.
-                Ok(false) | Err(_) => Event::Taken,
-            },
-            _ => event,
-        }
+        let Event::Started { path, group, owns, .. } = event else { return event };
+        // One that has ended meanwhile is nobody's, and its end is told next.
+        let Ok(Some(name)) = self.name_of_ours(&group).await else { return Event::Taken };
+        let passphrase = if owns { self.passphrase(&group).await } else { None };
+        Event::Started { path, group, owns, secret: passphrase.map(|secret| (name, secret)) }
     }
 
     /// Tells what happens until wpa_supplicant is gone.

@@ -1,12 +1,12 @@
 //! The command loop: what the node asks, what wpa_supplicant tells and who is in the group meet in
 //! [`Groups`], whose orders are carried out here.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use hedgerow_driver::{
-    Beacon, Condition, DialFailure, DriverError, NodeGone, Port, Reports, Sighting,
+    Beacon, Condition, DialFailure, DriverError, Hint, NodeGone, PeerKey, Port, Reports, Sighting,
     TransportCommand,
 };
 use hedgerow_lan::{InterfaceRules, LanConfig, LanNews, LanService};
@@ -22,6 +22,7 @@ use super::radio::Radio;
 use crate::address::DeviceAddress;
 use crate::groups::{Groups, Order, Way};
 use crate::name::Shown;
+use crate::told::{Key, Told};
 use crate::{PROMISE, WifiDirectConfig};
 
 /// How long a bus or a daemon that refused is left alone.
@@ -47,6 +48,8 @@ pub(crate) async fn run(config: WifiDirectConfig, mut port: Port) -> Result<(), 
         groups: Groups::new(),
         reports: port.reports.clone(),
         condition: None,
+        hint: Hint::default(),
+        whom: BTreeMap::new(),
         config,
     };
     loop {
@@ -80,6 +83,10 @@ struct Driver {
     groups: Groups,
     reports: Reports,
     condition: Option<Condition>,
+    /// What neighbours were told.
+    hint: Hint,
+    /// Whom the node knows to be in sight.
+    whom: BTreeMap<DeviceAddress, Beacon>,
 }
 
 /// The work on one radio.
@@ -145,11 +152,11 @@ impl Driver {
                     let why = "there is no radio for Wi-Fi Direct now".to_owned();
                     self.reports.dial_failed(dial, DialFailure::Unavailable(why)).await?;
                 }
-                Some(
-                    TransportCommand::CancelDial(_)
-                    | TransportCommand::Close(_)
-                    | TransportCommand::Hint { .. },
-                ) => {}
+                Some(TransportCommand::Hint { from, hint }) => {
+                    // Whoever is told of now is met once there is a radio.
+                    self.on_hint(from, &hint);
+                }
+                Some(TransportCommand::CancelDial(_) | TransportCommand::Close(_)) => {}
                 None => return Ok(None),
             }
         }
@@ -168,16 +175,17 @@ impl Driver {
         let follower = radio.clone();
         let mut follow = tokio::spawn(async move { follower.follow(&events).await });
         info!(interface = radio.interface, "Wi-Fi Direct is in use");
+        self.groups.set_radio(true);
         let mut work = Work::new(name_of(&radio).await, radio, lan);
-        if let Some(shown) = self.shown {
-            work.show(shown);
-        }
-        work.listen();
+        self.show(&mut work);
+        self.listen(&mut work);
         self.tell(Condition::ok()).await?;
         let next = loop {
             while let Some(order) = self.groups.poll() {
                 self.carry_out(&mut work, order).await?;
             }
+            self.report_whom().await?;
+            self.tell_neighbours(self.groups.tells()).await?;
             let due = self.groups.next_timeout();
             tokio::select! {
                 command = port.commands.recv() => match command {
@@ -208,10 +216,13 @@ impl Driver {
             }
         };
         follow.abort();
-        for endpoint in self.groups.in_sight() {
+        for endpoint in self.groups.members() {
             self.reports.lost(endpoint).await?;
         }
         self.groups.on_radio_gone("the radio is gone");
+        self.groups.set_radio(false);
+        self.report_whom().await?;
+        self.tell_neighbours(None).await?;
         while let Some(order) = self.groups.poll() {
             if let Order::Failed(dial, reason) = order {
                 self.reports.dial_failed(dial, reason).await?;
@@ -221,8 +232,59 @@ impl Driver {
         Ok(next)
     }
 
+    /// Shows the beacon to whoever looks, and within groups.
+    fn show(&self, work: &mut Work) {
+        let Some(shown) = self.shown else { return };
+        work.lan.advertise(shown.beacon);
+        if self.config.discovery {
+            work.show(shown);
+        }
+    }
+
+    fn listen(&self, work: &mut Work) {
+        if self.config.discovery {
+            work.listen();
+        }
+    }
+
+    /// Tells neighbours what they need to know in order to meet this device, if that has changed.
+    async fn tell_neighbours(&mut self, told: Option<Told>) -> Result<(), NodeGone> {
+        let hint = told.map_or_else(Vec::new, |told| told.to_bytes());
+        let hint = Hint::new(&hint).expect("what is told is far shorter than a hint may be");
+        if self.hint == hint {
+            return Ok(());
+        }
+        self.hint = hint.clone();
+        self.reports.hint(hint).await
+    }
+
+    /// A neighbour's driver tells what it needs to be met.
+    fn on_hint(&mut self, from: PeerKey, hint: &Hint) {
+        let told = Told::from_bytes(hint.as_bytes());
+        debug!(%from, ?told, "a neighbour tells");
+        self.groups.on_told(Instant::now(), from, told);
+    }
+
+    /// Tells the node who has come into sight or out of it.
+    async fn report_whom(&mut self) -> Result<(), NodeGone> {
+        let whom = self.groups.whom();
+        let before = std::mem::replace(&mut self.whom, whom.clone());
+        for device in before.keys().filter(|device| !whom.contains_key(device)) {
+            self.reports.lost(device.endpoint()).await?;
+        }
+        for (device, beacon) in whom {
+            if before.get(&device) != Some(&beacon) {
+                let sighting = Sighting { endpoint: device.endpoint(), beacon: Some(beacon) };
+                self.reports.sighted(sighting).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn may_look(&self) -> bool {
-        self.shown.is_some() && (self.groups.is_free() || !self.groups.is_wanted())
+        self.config.discovery
+            && self.shown.is_some()
+            && (self.groups.is_free() || !self.groups.is_wanted())
     }
 
     fn looks_every(&self) -> Duration {
@@ -238,10 +300,7 @@ impl Driver {
         match command {
             TransportCommand::Advertise(beacon) => {
                 self.advertise(beacon);
-                work.lan.advertise(beacon);
-                if let Some(shown) = self.shown {
-                    work.show(shown);
-                }
+                self.show(work);
             }
             TransportCommand::Dial { dial, endpoint } => match DeviceAddress::parse(&endpoint) {
                 Some(device) => self.groups.on_dial(Instant::now(), dial, device),
@@ -253,34 +312,31 @@ impl Driver {
                 }
             }
             TransportCommand::Close(link) => work.lan.close(link),
-            TransportCommand::Hint { .. } => {}
+            TransportCommand::Hint { from, hint } => self.on_hint(from, &hint),
         }
     }
 
     async fn on_event(&mut self, work: &mut Work, event: Event) -> Result<(), NodeGone> {
         let now = Instant::now();
-        debug!(?event, "wpa_supplicant");
+        match &event {
+            Event::Started { group, owns, .. } => debug!(group, owns, "wpa_supplicant"),
+            event => debug!(?event, "wpa_supplicant"),
+        }
         match event {
             Event::Device { device, shown, owns_group } => {
-                if self.groups.on_device(now, device, shown, owns_group) {
-                    let sighting =
-                        Sighting { endpoint: device.endpoint(), beacon: Some(shown.beacon) };
-                    self.reports.sighted(sighting).await?;
-                }
+                self.groups.on_device(now, device, shown, owns_group);
             }
-            Event::DeviceLost(device) => {
-                self.groups.on_device_lost(device);
-                self.reports.lost(device.endpoint()).await?;
-            }
+            Event::DeviceLost(device) => self.groups.on_device_lost(device),
             Event::Request(device) => self.groups.on_request(now, device),
             Event::Knock(device) => self.groups.on_knock(device),
             Event::Invitation(owner) => self.groups.on_invitation(now, owner),
-            Event::Started { path, owns, .. } => {
+            Event::Started { path, owns, secret, .. } => {
                 let after_ms = work.asked_at.take().map(|at| at.elapsed().as_millis());
                 info!(owns, after_ms, "in a Wi-Fi Direct group");
                 work.group = Some(path);
                 work.look_at = now + LOOKS_EVERY_IN_GROUP;
-                self.groups.on_started(now, owns);
+                self.groups.on_started(now, owns, secret);
+                work.end_names_as_before();
                 self.tell(Condition::ok()).await?;
             }
             Event::Taken => {
@@ -295,10 +351,10 @@ impl Driver {
             Event::Failed(why) => self.groups.on_failed(&why),
             Event::Finished => {
                 work.group = None;
-                self.groups.on_finished();
+                self.groups.on_finished(now);
                 self.tell(Condition::ok()).await?;
             }
-            Event::FindStopped => work.listen(),
+            Event::FindStopped => self.listen(work),
             Event::Look(_) => {}
         }
         Ok(())
@@ -342,10 +398,12 @@ impl Driver {
         debug!(?order, "group");
         match order {
             Order::Connect { device, intent, way } => work.connect(device, intent, way),
-            Order::Abandon => work.call(async move |radio| {
+            Order::Make => work.make(),
+            Order::Enter(key) => work.enter(key),
+            Order::Abandon => work.call(async move |radio: Radio| {
                 // What has ended already cannot be given up.
                 let _ = radio.abandon().await;
-                None
+                radio.end_names_with("").await.err().map(Wrong::Radio)
             }),
             Order::Invite(device) => work.invite(device),
             Order::Admit(device) => work.admit(device),
@@ -354,6 +412,7 @@ impl Driver {
                 None
             }),
             Order::Leave => work.leave(),
+            Order::Forget if !self.config.discovery => {}
             Order::Forget => {
                 work.forget();
                 work.look_at = Instant::now() + LOOKS_EVERY;
@@ -402,7 +461,6 @@ impl Work {
     }
 
     fn show(&mut self, shown: Shown) {
-        self.lan.advertise(shown.beacon);
         self.call(async move |radio: Radio| {
             radio.show(&shown.name()).await.err().map(Wrong::Radio)
         });
@@ -440,6 +498,21 @@ impl Work {
         self.call(async move |radio: Radio| {
             radio.connect(device, intent, way).await.err().map(Wrong::NoGroup)
         });
+    }
+
+    fn make(&mut self) {
+        self.asked_at = Some(Instant::now());
+        self.call(async move |radio: Radio| radio.make().await.err().map(Wrong::NoGroup));
+    }
+
+    fn enter(&mut self, key: Key) {
+        self.asked_at = Some(Instant::now());
+        self.call(async move |radio: Radio| radio.enter(&key).await.err().map(Wrong::NoGroup));
+    }
+
+    /// Groups of other programs are none of nodes from now on.
+    fn end_names_as_before(&mut self) {
+        self.call(async move |radio: Radio| radio.end_names_with("").await.err().map(Wrong::Radio));
     }
 
     fn invite(&mut self, device: DeviceAddress) {
