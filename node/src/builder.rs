@@ -238,6 +238,7 @@ fn add_lan(config: &Config, drivers: &mut Vec<Box<dyn Driver>>) -> Vec<SocketAdd
     let (ip, port) = config.tcp_listener();
     let driver = hedgerow_lan::Lan::bind(hedgerow_lan::LanConfig {
         mdns_enabled: lan.mdns_enabled,
+        exchange_addresses: lan.exchange_addresses,
         interfaces: lan.interfaces.rules(),
         listen: true,
         port,

@@ -22,7 +22,7 @@ fn a_configuration_goes_both_ways_in_both_languages() {
         device_name = "kitchen"
         connect.tcp_servers = ["a.example:1", "[fe80::1%eth0]:65535", "10.0.0.1:4040"]
         listen.tcp = { interface_ip = "10.0.0.2", port = 4040 }
-        transports.lan = { mdns_enabled = false, interfaces = { allow = ["eth*"], deny = ["eth9"] } }
+        transports.lan = { mdns_enabled = false, exchange_addresses = false, interfaces = { allow = ["eth*"], deny = ["eth9"] } }
         presence.observer_coalesce_ms = 0
         [network]
         name = "home"
@@ -33,7 +33,7 @@ fn a_configuration_goes_both_ways_in_both_languages() {
     let config = Config::from_toml_str(text).unwrap();
     assert_eq!(config.validate(), []);
     assert_eq!(config.bus.when_full, Some(WhenFull::Reject));
-    assert!(!config.transports.lan.mdns_enabled);
+    assert!(!config.transports.lan.mdns_enabled && !config.transports.lan.exchange_addresses);
     assert_eq!(config.transports.lan.interfaces.allow, ["eth*"]);
     assert_eq!(config.transports.lan.interfaces.deny, ["eth9"]);
     assert_eq!(config.tcp_listener(), ("10.0.0.2".parse().unwrap(), 4040));

@@ -164,8 +164,11 @@ pub struct LanConfig {
     /// Whether it is used at all.
     pub enabled: bool,
     /// Whether this node shows itself over multicast DNS and looks for others. Without it only
-    /// `connect.tcp_servers` are dialled.
+    /// `connect.tcp_servers`, and addresses that neighbours tell, are dialled.
     pub mdns_enabled: bool,
+    /// Whether this node tells its neighbours, over links of whatever medium, where it listens, and
+    /// dials what they tell: so those meet on the local network that multicast DNS does not reach.
+    pub exchange_addresses: bool,
     /// The TCP port to listen on; 0 lets the system choose, which is fine where multicast DNS
     /// tells it to others.
     pub port: u16,
@@ -181,6 +184,7 @@ impl Default for LanConfig {
         Self {
             enabled: true,
             mdns_enabled: true,
+            exchange_addresses: true,
             port: 0,
             listen_ip: Ipv6Addr::UNSPECIFIED.into(),
             interfaces: InterfacesConfig::default(),
@@ -189,13 +193,15 @@ impl Default for LanConfig {
 }
 
 /// The network interfaces on which this node shows itself over multicast DNS and looks for
-/// others. A `*` stands for any run of characters: `eth*`.
+/// others, and whose addresses it tells its neighbours. A `*` stands for any run of characters: `eth*`.
 ///
 /// With both lists empty it is every interface that is up and has an address, but for loopback,
 /// point-to-point interfaces (VPN tunnels, modems), ports of a bridge, and the bridges that
 /// container engines and virtual machine monitors make for themselves (`docker0`, `virbr0`).
 ///
-/// Links to `connect.tcp_servers`, and links that others make, may use any interface.
+/// The addresses of point-to-point interfaces are told as well, unless a list is against it. Links to
+/// `connect.tcp_servers` and to what neighbours tell, and links that others make, may use any
+/// interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InterfacesConfig {

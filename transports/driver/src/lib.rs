@@ -82,10 +82,10 @@
 //!    often than once a second: keep the newest while the node is busy. It is shown and decides
 //!    nothing.
 //! 10. **Hints.** What those of the same medium at neighbours need in order to find this device, and
-//!    cannot see, may go over whatever links stand: [`Reports::hint`] says it, `Hint` commands bring
-//!    what others say. All neighbours hear it, each replaces the one before, and none may be relied
-//!    on. A neighbour is who it says; check everything else, and bound what a stream of hints makes
-//!    you do.
+//!     cannot see, may go over whatever links stand: [`Reports::hint`] says it, `Hint` commands bring
+//!     what others say. All neighbours hear it, each replaces the one before, and none may be relied
+//!     on. A neighbour is who it says; check everything else, and bound what a stream of hints makes
+//!     you do.
 //!
 //! # Streams and packets
 //!

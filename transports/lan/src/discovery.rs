@@ -1,4 +1,5 @@
-//! Finding others, and being found, by multicast DNS (RFC 6762, RFC 6763).
+//! Finding others, and being found, by multicast DNS (RFC 6762, RFC 6763), and by what neighbours
+//! tell.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -18,8 +19,9 @@ use crate::condition::{Conditions, Part};
 use crate::interface::InterfaceRules;
 use crate::responder::{Responder, Verifier};
 use crate::seen::{Full, Outbox, Seen, SegmentId};
-use crate::segment::{News, Segment};
+use crate::segment::{News, Segment, due};
 use crate::survey::{Interface, Survey, survey};
+use crate::told::{Heard, Own, Told};
 use crate::{endpoint, txt};
 
 /// How often the interfaces are looked at, and while there is none to use.
@@ -34,13 +36,19 @@ const SELDOM: Duration = Duration::from_secs(600);
 /// News that wait.
 const NEWS: usize = 64;
 
-/// Shows the node's beacon and reports those of others, on every interface that may be used.
+/// Shows the node's beacon and reports those of others, on every interface that may be used, and
+/// what neighbours tell.
 pub(crate) struct Discovery {
-    pub(crate) rules: InterfaceRules,
+    /// Where multicast DNS may be used; `None` for nowhere.
+    pub(crate) rules: Option<InterfaceRules>,
     /// Where the node listens; nothing to show without.
     pub(crate) listening: watch::Receiver<Vec<SocketAddr>>,
     /// Endpoints that did not answer a dial.
     pub(crate) doubts: mpsc::Receiver<Endpoint>,
+    /// What neighbours tell.
+    pub(crate) heard: watch::Receiver<Heard>,
+    pub(crate) told: Told,
+    pub(crate) own: watch::Receiver<Own>,
     pub(crate) audience: Audience,
     pub(crate) conditions: Arc<Conditions>,
     /// The first beacon lets it begin; when the sender is gone, it ends.
@@ -78,13 +86,18 @@ impl Seldom {
 }
 
 struct Running {
-    rules: InterfaceRules,
+    rules: Option<InterfaceRules>,
     listening: watch::Receiver<Vec<SocketAddr>>,
     conditions: Arc<Conditions>,
     beacon: watch::Receiver<Option<Beacon>>,
     /// The own name now, and the one before: its goodbye may still be under way.
-    own: [Option<String>; 2],
+    own_names: [Option<String>; 2],
     seen: Seen,
+    heard: watch::Receiver<Heard>,
+    told: Told,
+    /// When to look at what neighbours tell without news.
+    told_due: Option<Instant>,
+    own: watch::Receiver<Own>,
     outbox: Outbox,
     next_segment: u64,
     segments: BTreeMap<SegmentId, Member>,
@@ -102,15 +115,20 @@ impl Discovery {
         if self.beacon.wait_for(Option::is_some).await.is_err() {
             return Ok(());
         }
-        let (news, mut heard) = mpsc::channel(NEWS);
+        let (news, mut events) = mpsc::channel(NEWS);
         let mut beacon = self.beacon.clone();
+        let (mut heard, mut own) = (self.heard.clone(), self.own.clone());
         let mut running = Running {
             rules: self.rules,
             listening: self.listening,
             conditions: self.conditions,
             beacon: self.beacon,
-            own: [None, None],
+            own_names: [None, None],
             seen: Seen::default(),
+            heard: self.heard,
+            told: self.told,
+            told_due: None,
+            own: self.own,
             outbox: Outbox::default(),
             next_segment: 0,
             segments: BTreeMap::new(),
@@ -128,8 +146,14 @@ impl Discovery {
                     let now = Instant::now();
                     survey.as_mut().reset(now + running.look_around(now));
                 }
-                Some((segment, news)) = heard.recv() => running.on_news(segment, news),
+                Some((segment, news)) = events.recv() => running.on_news(segment, news),
                 Some(endpoint) = self.doubts.recv() => running.on_doubt(&endpoint),
+                Ok(()) = heard.changed() => running.look_at_hints(),
+                Ok(()) = own.changed() => {
+                    running.told.on_networks();
+                    running.look_at_hints();
+                }
+                () = due(running.told_due) => running.look_at_hints(),
                 Some(_) = running.tasks.join_next() => {}
                 told = tell(&self.audience, first.clone()), if first.is_some() => {
                     told?;
@@ -142,7 +166,7 @@ impl Discovery {
             }
         }
         // The segments hear of it as well; their last news must not hold them up.
-        drop(heard);
+        drop(events);
         while running.tasks.join_next().await.is_some() {}
         Ok(())
     }
@@ -165,14 +189,15 @@ async fn tell(
 impl Running {
     fn note_own_name(&mut self) {
         let label = self.beacon.borrow_and_update().map(|beacon| beacon.label());
-        if label.is_some() && self.own[0] != label {
-            self.own = [label, self.own[0].take()];
+        if label.is_some() && self.own_names[0] != label {
+            self.own_names = [label, self.own_names[0].take()];
         }
     }
 
     /// Interfaces come and go, and so do the segments on them. Returns when to look again.
     fn look_around(&mut self, now: Instant) -> Duration {
-        let survey = match survey(&self.rules) {
+        let Some(rules) = &self.rules else { return SURVEY_EVERY };
+        let survey = match survey(rules) {
             Ok(survey) => survey,
             Err(error) => {
                 // What runs goes on.
@@ -246,20 +271,40 @@ impl Running {
         if let Some(member) = self.segments.remove(&id) {
             info!(interface = member.interface.borrow().name, "no more looking for peers");
         }
-        for endpoint in self.seen.remove_segment(id) {
-            self.outbox.put(endpoint, None);
-        }
+        let lost = self.seen.remove_segment(id);
+        self.lose(lost);
     }
 
     fn sweep(&mut self, now: Instant) {
+        let mut lost = Vec::new();
         for (id, member) in &mut self.segments {
             if member.sweep_at.is_some_and(|at| now >= at) {
                 member.sweep_at = None;
-                for endpoint in self.seen.sweep(*id) {
-                    self.outbox.put(endpoint, None);
-                }
+                lost.extend(self.seen.sweep(*id));
             }
         }
+        self.lose(lost);
+    }
+
+    /// Nobody is seen there any more; a neighbour may tell it all the same.
+    fn lose(&mut self, endpoints: Vec<Endpoint>) {
+        for endpoint in endpoints {
+            let beacon = self.told.beacon_of(&endpoint);
+            self.outbox.put(endpoint, beacon);
+        }
+    }
+
+    /// Takes what neighbours tell. Of an endpoint where somebody is seen, what is seen counts.
+    fn look_at_hints(&mut self) {
+        let now = Instant::now();
+        let changes = self.told.update(now, &self.heard.borrow_and_update(), &self.own.borrow());
+        for (endpoint, beacon) in changes {
+            debug!(%endpoint, is_told = beacon.is_some(), "told by a neighbour");
+            if !self.seen.shows(&endpoint) {
+                self.outbox.put(endpoint, beacon);
+            }
+        }
+        self.told_due = self.told.next_due(now);
     }
 
     fn on_news(&mut self, id: SegmentId, news: News) {
@@ -303,14 +348,15 @@ impl Running {
         if room == Err(Full) && self.full.may_tell(Instant::now()) {
             warn!(name, "too many peers or addresses on this network, some are left out");
         }
-        self.outbox.extend(changes);
+        for Sighting { endpoint, beacon } in changes.sighted {
+            self.outbox.put(endpoint, beacon);
+        }
+        self.lose(changes.lost);
     }
 
     fn remove(&mut self, id: SegmentId, name: &str) {
         let (lost, leftovers) = self.seen.remove(Instant::now().into_std(), id, name);
-        for endpoint in lost {
-            self.outbox.put(endpoint, None);
-        }
+        self.lose(lost);
         let Some(member) = self.segments.get(&id) else { return };
         for name in leftovers {
             debug!(name, "asking whether an older name is still there");
@@ -320,6 +366,10 @@ impl Running {
 
     /// A dial found nobody. Is whoever was seen there still there?
     fn on_doubt(&mut self, endpoint: &Endpoint) {
+        if self.told.on_failure(Instant::now(), endpoint) {
+            debug!(%endpoint, "told by a neighbour and not reached, it rests");
+            self.look_at_hints();
+        }
         for (id, name) in self.seen.ask(Instant::now().into_std(), endpoint) {
             if let Some(member) = self.segments.get(&id) {
                 debug!(name, %endpoint, "asking whether it is still there");
@@ -338,7 +388,7 @@ impl Running {
 
     fn is_own(&self, name: &str) -> bool {
         let label = name.split('.').next();
-        self.own.iter().any(|own| own.is_some() && own.as_deref() == label)
+        self.own_names.iter().any(|own| own.is_some() && own.as_deref() == label)
     }
 }
 

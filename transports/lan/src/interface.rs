@@ -16,7 +16,8 @@ use std::fmt;
 /// - bridges and cables that container engines and virtual machine monitors make for themselves,
 ///   such as `docker0` or `virbr0`. A bridge that a person made, such as `br0` or `br-lan`, is used.
 ///
-/// Only discovery is concerned. A link to a configured peer goes wherever the system routes it.
+/// Only discovery is concerned, and the addresses that neighbours are told: there point-to-point
+/// interfaces count as well. A link to a configured peer goes wherever the system routes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceRules {
     /// If not empty, these interfaces are used and no others, also those that are passed over by
@@ -127,6 +128,20 @@ impl InterfaceRules {
     pub(crate) fn allows(&self, name: &str) -> bool {
         let is_one_of = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, name));
         is_one_of(&self.allow) && !is_one_of(&self.deny)
+    }
+
+    /// Whether neighbours are told the addresses of an interface, given why discovery does not use
+    /// it: of those that it uses, and of point-to-point ones, as long as no list is against it. Who
+    /// is told a VPN's address may well be in that VPN.
+    pub(crate) fn tells(&self, name: &str, skipped: Option<Skip>) -> bool {
+        let is_one_of = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, name));
+        match skipped {
+            None | Some(Skip::TooMany) => true,
+            Some(Skip::PointToPoint) => {
+                !is_one_of(&self.deny) && (self.allow.is_empty() || is_one_of(&self.allow))
+            }
+            Some(_) => false,
+        }
     }
 
     /// Whether an interface is used, or why not.
@@ -261,6 +276,20 @@ mod tests {
         assert_eq!(rules.check(&loopback), Err(Skip::Loopback));
         let tunnel = Traits { name: "eth1", is_point_to_point: true, ..Traits::default() };
         assert_eq!(rules.check(&tunnel), Err(Skip::PointToPoint));
+    }
+
+    #[test]
+    fn told_are_the_interfaces_of_discovery_and_point_to_point_ones_unless_a_list_is_against_it() {
+        let tells = |rules: &InterfaceRules, skipped| rules.tells("wg0", skipped);
+        let default = InterfaceRules::default();
+        assert!(tells(&default, None) && tells(&default, Some(Skip::TooMany)));
+        assert!(tells(&default, Some(Skip::PointToPoint)));
+        assert!(tells(&rules(&["wg*"], &[]), Some(Skip::PointToPoint)));
+        assert!(!tells(&rules(&["eth*"], &[]), Some(Skip::PointToPoint)));
+        assert!(!tells(&rules(&["wg*"], &["wg0"]), Some(Skip::PointToPoint)));
+        for skip in [Skip::Loopback, Skip::Denied, Skip::MadeForGuests, Skip::NoCarrier] {
+            assert!(!tells(&default, Some(skip)), "{skip}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The local network as a Hedgerow transport: TCP links between hosts that find each other by
-//! multicast DNS, or that a person configured.
+//! multicast DNS, that tell each other their addresses over another link, or that a person
+//! configured.
 //!
 //! ```
 //! use hedgerow_lan::{Lan, LanConfig};
@@ -11,8 +12,8 @@
 //! # What it does not do
 //!
 //! It does not encrypt, does not decide whom to dial and does not dial again: that is the
-//! core's. It does not leave the local network except towards configured peers, and it does not
-//! open ports on a router.
+//! core's. It does not leave the local network except towards configured peers and addresses that
+//! neighbours tell, and it does not open ports on a router.
 
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ mod condition;
 mod dial;
 mod discovery;
 mod endpoint;
+mod hint;
 mod interface;
 mod link;
 mod listen;
@@ -33,6 +35,8 @@ mod segment;
 mod socket;
 mod survey;
 mod task;
+mod teller;
+mod told;
 mod txt;
 
 use std::net::{IpAddr, SocketAddr};
@@ -57,7 +61,11 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct LanConfig {
     /// Find others, and be found, by multicast DNS.
     pub mdns_enabled: bool,
-    /// Where multicast DNS may be used.
+    /// Tell neighbours, over links of whatever medium, where this node listens, and have what they
+    /// tell dialled: where multicast DNS is filtered, they meet all the same. [`LanService`] does
+    /// neither.
+    pub exchange_addresses: bool,
+    /// Where multicast DNS may be used, and the interfaces whose addresses are told.
     pub interfaces: InterfaceRules,
     /// Accept links.
     pub listen: bool,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hedgerow_driver::{
-    Beacon, DialFailure, DialId, DriverError, Endpoint, LinkEstimate, LinkId, LinkOrigin, NodeGone,
-    Port, Reports, Sighting, TransportCommand,
+    Beacon, DialFailure, DialId, DriverError, Endpoint, Hint, LinkEstimate, LinkId, LinkOrigin,
+    NodeGone, PeerKey, Port, Reports, Sighting, TransportCommand,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -22,6 +22,8 @@ use crate::interface::InterfaceRules;
 use crate::link::{ESTIMATE, TcpLinks};
 use crate::listeners::listeners;
 use crate::task::outcome;
+use crate::teller::Teller;
+use crate::told::{self, Heard, Own, Told};
 use crate::{Lan, LanConfig};
 
 /// How long the tasks may take to say goodbye.
@@ -64,6 +66,8 @@ pub struct LanService {
     beacon: watch::Sender<Option<Beacon>>,
     /// Endpoints that did not answer, for discovery.
     doubts: mpsc::Sender<Endpoint>,
+    /// What neighbours tell, for discovery, where that counts.
+    heard: Option<watch::Sender<Heard>>,
     tasks: JoinSet<Result<(), NodeGone>>,
 }
 
@@ -108,21 +112,38 @@ impl LanService {
         .map_err(|error| {
             DriverError::with_source("the runtime does not take the listener", error)
         })?;
-        if lan.config.mdns_enabled {
+        let (heard, hints) = watch::channel(Heard::new());
+        let (own, own_seen) = watch::channel(Own::default());
+        let LanConfig { mdns_enabled, interfaces, peers, .. } = lan.config;
+        let listening = listeners.listening.subscribe();
+        // Only the node has neighbours.
+        let exchange = match &audience {
+            Audience::Node(reports) if lan.config.exchange_addresses => Some(reports.clone()),
+            _ => None,
+        };
+        let heard = exchange.is_some().then_some(heard);
+        if mdns_enabled || exchange.is_some() {
             let discovery = Discovery {
-                rules: lan.config.interfaces,
-                listening: listeners.listening.subscribe(),
+                rules: mdns_enabled.then(|| interfaces.clone()),
+                listening: listening.clone(),
                 doubts: doubted,
+                heard: hints,
+                told: Told::new(&peers),
+                own: own_seen,
                 audience: audience.clone(),
                 conditions,
-                beacon: beacons,
+                beacon: beacons.clone(),
             };
             tasks.spawn(discovery.run());
         }
+        if let Some(reports) = exchange {
+            let teller = Teller { rules: interfaces, listening, beacon: beacons, own, reports };
+            tasks.spawn(teller.run());
+        }
         tasks.spawn(listeners.run(missing));
         tasks.spawn(reporter.run());
-        tasks.spawn(sight(audience, lan.config.peers));
-        Ok(Self { reports, links, dials: HashMap::new(), beacon, doubts, tasks })
+        tasks.spawn(sight(audience, peers));
+        Ok(Self { reports, links, dials: HashMap::new(), beacon, doubts, heard, tasks })
     }
 
     fn handle_command(&mut self, command: TransportCommand) {
@@ -133,7 +154,14 @@ impl LanService {
             }
             TransportCommand::CancelDial(dial) => self.cancel(dial),
             TransportCommand::Close(link) => self.close(link),
-            TransportCommand::Hint { .. } => {}
+            TransportCommand::Hint { from, hint } => self.hear(from, hint),
+        }
+    }
+
+    /// A neighbour tells something else.
+    fn hear(&self, from: PeerKey, hint: Hint) {
+        if let Some(heard) = &self.heard {
+            heard.send_if_modified(|heard| told::hear(heard, from, hint));
         }
     }
 

@@ -131,6 +131,11 @@ impl Seen {
         due
     }
 
+    /// Whether somebody shows an endpoint.
+    pub(crate) fn shows(&self, endpoint: &Endpoint) -> bool {
+        self.instances.values().any(|instance| instance.endpoints.contains(endpoint))
+    }
+
     fn remove_all(&mut self, is_gone: impl Fn(&Key, &Instance) -> bool) -> Vec<Endpoint> {
         let gone = self.instances.extract_if(|key, instance| is_gone(key, instance));
         let endpoints = gone.flat_map(|(_, instance)| instance.endpoints).collect();
@@ -139,9 +144,7 @@ impl Seen {
 
     /// Those that no instance has now.
     fn without(&self, endpoints: BTreeSet<Endpoint>) -> Vec<Endpoint> {
-        let is_shown =
-            |endpoint: &Endpoint| self.instances.values().any(|i| i.endpoints.contains(endpoint));
-        endpoints.into_iter().filter(|endpoint| !is_shown(endpoint)).collect()
+        endpoints.into_iter().filter(|endpoint| !self.shows(endpoint)).collect()
     }
 }
 
@@ -163,15 +166,6 @@ impl Outbox {
             self.next
         });
         self.entries.insert(place, (endpoint, beacon));
-    }
-
-    pub(crate) fn extend(&mut self, changes: Changes) {
-        for Sighting { endpoint, beacon } in changes.sighted {
-            self.put(endpoint, beacon);
-        }
-        for endpoint in changes.lost {
-            self.put(endpoint, None);
-        }
     }
 
     /// What is to be told next.

@@ -107,7 +107,8 @@ impl Segment {
     }
 }
 
-async fn due(at: Option<Instant>) {
+/// When it is time; never without a time.
+pub(crate) async fn due(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,

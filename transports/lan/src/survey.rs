@@ -37,7 +37,7 @@ impl Interface {
 }
 
 impl Network {
-    fn contains(&self, ip: IpAddr) -> bool {
+    pub(crate) fn contains(&self, ip: IpAddr) -> bool {
         match (self.ip, ip) {
             (IpAddr::V4(own), IpAddr::V4(ip)) => {
                 let host_bits = 32 - u32::from(self.prefix_bits.min(32));
@@ -47,6 +47,17 @@ impl Network {
             (IpAddr::V6(own), IpAddr::V6(ip)) => {
                 let host_bits = 128 - u32::from(self.prefix_bits.min(128));
                 (own.to_bits() ^ ip.to_bits()).checked_shr(host_bits).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an address is the one of IPv4 that means all machines of this network.
+    pub(crate) fn has_broadcast(&self, ip: IpAddr) -> bool {
+        match (self.ip, ip) {
+            (IpAddr::V4(own), IpAddr::V4(ip)) => {
+                let hosts = u32::MAX.checked_shr(u32::from(self.prefix_bits)).unwrap_or(0);
+                hosts > 1 && own.to_bits() | hosts == ip.to_bits()
             }
             _ => false,
         }
@@ -123,6 +134,17 @@ pub(crate) fn survey(rules: &InterfaceRules) -> io::Result<Survey> {
         }
     }
     Ok(survey)
+}
+
+/// The interfaces whose addresses neighbours are told, and those addresses.
+pub(crate) fn told(rules: &InterfaceRules) -> io::Result<Vec<Interface>> {
+    let mut told = look(rules)?;
+    told.retain(|(interface, skipped)| rules.tells(&interface.name, *skipped));
+    for (interface, _) in told.iter_mut().filter(|(_, skipped)| skipped.is_some()) {
+        let index = interface.index;
+        interface.networks.retain(|network| is_ready(network.ip, index));
+    }
+    Ok(told.into_iter().map(|(interface, _)| interface).collect())
 }
 
 /// Every interface with an address, ordered by index, and why it is not used. Of one that is used
@@ -248,6 +270,18 @@ mod tests {
         assert!(!holds(network("2001:db8::1", 64), "2001:db8:0:1::1"));
         assert!(holds(network("::1", 0), "2001:db8::1"));
         assert!(!holds(network("2001:db8::1", 128), "2001:db8::2"));
+    }
+
+    #[test]
+    fn a_network_has_one_broadcast_address_and_a_pair_of_hosts_has_none() {
+        let has = |of: Network, ip: &str| of.has_broadcast(ip.parse().unwrap());
+        assert!(has(network("10.77.1.5", 24), "10.77.1.255"));
+        assert!(has(network("10.77.1.5", 23), "10.77.1.255"));
+        assert!(!has(network("10.77.1.5", 24), "10.77.1.254"));
+        assert!(!has(network("10.77.1.5", 24), "10.77.2.255"));
+        assert!(!has(network("10.77.1.4", 31), "10.77.1.5"));
+        assert!(!has(network("10.77.1.5", 32), "10.77.1.5"));
+        assert!(!has(network("fd77::1", 64), "fd77::ffff:ffff:ffff:ffff"));
     }
 
     #[test]

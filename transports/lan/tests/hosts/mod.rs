@@ -12,7 +12,8 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use hedgerow_driver::{ConditionState, Report, TransportCommand, TransportEvent};
+use hedgerow_core::identity::Identity;
+use hedgerow_driver::{ConditionState, Hint, PeerKey, Report, TransportCommand, TransportEvent};
 use hedgerow_lan::{InterfaceRules, LanConfig};
 use mdns_sd::{DaemonEvent, ServiceDaemon, ServiceInfo};
 
@@ -40,7 +41,8 @@ pub(crate) async fn child() {
     // for both by default.
     let mut held = (!all("held").is_empty()).then(|| UdpSocket::bind("[::]:5353").unwrap());
     let config = LanConfig {
-        mdns_enabled: true,
+        mdns_enabled: all("mdns").is_empty(),
+        exchange_addresses: !all("exchange").is_empty(),
         interfaces: InterfaceRules { allow: all("allow"), deny: all("deny") },
         listen: true,
         port: all("port").first().map_or(0, |port| port.parse().unwrap()),
@@ -66,6 +68,7 @@ pub(crate) async fn child() {
         tokio::select! {
             report = node.next_without_limit() => tell(&report.expect("it runs")),
             order = given.recv() => match order.as_deref().and_then(|line| line.split_once(' ')) {
+                Some(("hint", hint)) => node.command(told(hint)).await,
                 Some(("dial", endpoint)) => { node.dial(endpoint).await; }
                 Some(("advertise", number)) => {
                     let beacon = beacon(number.parse().unwrap());
@@ -86,6 +89,22 @@ pub(crate) async fn child() {
     assert!(began.elapsed() < Duration::from_secs(1), "it took {:?}", began.elapsed());
     say("ended");
     drop(held);
+}
+
+/// The neighbour that tells hints in tests.
+pub(crate) fn neighbour() -> PeerKey {
+    Identity::from_seed(&[1; 32]).unwrap().peer_key()
+}
+
+/// What it tells: `bytes` in hexadecimal, or nothing.
+fn told(bytes: &str) -> TransportCommand {
+    let pairs = bytes.as_bytes().chunks_exact(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    let bytes: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+    TransportCommand::Hint { from: neighbour(), hint: Hint::new(&bytes).unwrap() }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Shows so many services that are not nodes, until the process is killed.
@@ -121,6 +140,9 @@ fn tell(report: &Report) {
         Report::Event(TransportEvent::Sighted(sighting)) => {
             let label = sighting.beacon.map_or("static".to_owned(), |beacon| beacon.label());
             say(&format!("sighted {} {label}", sighting.endpoint));
+        }
+        Report::Event(TransportEvent::Hint(hint)) => {
+            say(&format!("hint {}", hex(hint.as_bytes())));
         }
         Report::Event(TransportEvent::Lost(endpoint)) => say(&format!("lost {endpoint}")),
         Report::Event(TransportEvent::DialFailed { reason, .. }) => say(&format!("no {reason}")),
