@@ -77,7 +77,10 @@ fn look_at_transports(
         if lan.mdns_enabled {
             checks.extend(multicast::check(&found.used));
         } else {
-            let message = "multicast DNS is switched off; only connect.tcp_servers are dialled";
+            let others = if lan.exchange_addresses { " and what neighbours tell" } else { "" };
+            let message = format!(
+                "multicast DNS is switched off; only connect.tcp_servers{others} are dialled"
+            );
             checks.push(Check::ok("multicast", message));
         }
     }

@@ -142,7 +142,7 @@ impl Discovery {
         loop {
             let first = running.outbox.first();
             tokio::select! {
-                () = &mut survey => {
+                () = &mut survey, if running.rules.is_some() => {
                     let now = Instant::now();
                     survey.as_mut().reset(now + running.look_around(now));
                 }

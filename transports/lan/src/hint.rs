@@ -224,6 +224,7 @@ mod tests {
             (1..=40).map(|port| SocketAddr::new([10, 0, 0, 7].into(), port)).collect();
         let hint = encode(&closed(), &many);
         assert_eq!(decode(hint.as_bytes()).unwrap().addresses, many[..ADDRESSES_MAX]);
+        assert_eq!(hint.as_bytes().len(), 20 + 7 * ADDRESSES_MAX);
         let more = [hint.as_bytes(), &[IPV4, 10, 0, 0, 7, 0, 99]].concat();
         assert_eq!(decode(&more), decode(hint.as_bytes()));
     }

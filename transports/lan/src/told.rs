@@ -18,10 +18,12 @@ use crate::survey::Network;
 pub(crate) const NEIGHBOURS_MAX: usize = 64;
 /// The hints of one neighbour are taken no faster: what it makes up costs strangers so many dials.
 const TAKE_EVERY: Duration = Duration::from_secs(10);
-/// So many dials in vain, none long after the one before, and an address rests.
+/// So many dials in vain, none long after the one before, and an address rests; after each further
+/// one twice as long.
 const FAILURES_MAX: u32 = 3;
 const FAILURE_FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
-const REST: Duration = Duration::from_secs(600);
+const REST_MIN: Duration = Duration::from_secs(60);
+const REST_DOUBLINGS_MAX: u32 = 4;
 /// Addresses whose failures are remembered: all that can be told at once.
 const FAILED_MAX: usize = NEIGHBOURS_MAX * hint::ADDRESSES_MAX;
 
@@ -101,12 +103,19 @@ struct Failed {
 }
 
 impl Failed {
-    fn is_resting(&self, now: Instant) -> bool {
-        self.count >= FAILURES_MAX && now < self.over_at()
+    fn rests_until(&self) -> Instant {
+        match self.count.checked_sub(FAILURES_MAX) {
+            Some(more) => self.at + REST_MIN * (1 << more.min(REST_DOUBLINGS_MAX)),
+            None => self.at,
+        }
     }
 
-    fn over_at(&self) -> Instant {
-        self.at + if self.count >= FAILURES_MAX { REST } else { FAILURE_FORGOTTEN_AFTER }
+    fn is_resting(&self, now: Instant) -> bool {
+        now < self.rests_until()
+    }
+
+    fn is_forgotten(&self, now: Instant) -> bool {
+        self.rests_until() + FAILURE_FORGOTTEN_AFTER <= now
     }
 }
 
@@ -179,7 +188,6 @@ impl Told {
         own: &Own,
     ) -> Vec<(Endpoint, Option<Beacon>)> {
         self.take(now, heard);
-        self.failed.retain(|_, failed| now < failed.over_at());
         let told = self.told(now, own);
         let mut shown = HashMap::new();
         let mut changes = Vec::new();
@@ -234,15 +242,13 @@ impl Told {
 
     /// A dial found nobody there. Says whether the endpoint rests from now on.
     pub(crate) fn on_failure(&mut self, now: Instant, endpoint: &Endpoint) -> bool {
+        self.failed.retain(|_, failed| !failed.is_forgotten(now));
         let has_room = self.failed.len() < FAILED_MAX || self.failed.contains_key(endpoint);
         if !self.shown.contains_key(endpoint) || !has_room {
             return false;
         }
         let failed = self.failed.entry(endpoint.clone()).or_insert(Failed { at: now, count: 0 });
-        if now >= failed.over_at() {
-            failed.count = 0;
-        }
-        failed.count += 1;
+        failed.count = failed.count.saturating_add(1);
         failed.at = now;
         failed.is_resting(now)
     }
@@ -255,7 +261,7 @@ impl Told {
     /// When [`Told::update`] may say something else without further input.
     pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
         let waiting = self.neighbours.iter().filter(|n| n.newest != n.taken || n.taken.is_empty());
-        let rests = self.failed.values().filter(|f| f.is_resting(now)).map(Failed::over_at);
+        let rests = self.failed.values().filter(|f| f.is_resting(now)).map(Failed::rests_until);
         waiting.filter_map(Neighbour::may_take_at).chain(rests).min()
     }
 }
@@ -451,7 +457,7 @@ mod tests {
         assert!(world.told.on_failure(world.now, &endpoint));
         assert_eq!(world.look(), ["-10.77.0.2:1"]);
         assert!(!world.told.on_failure(world.now, &endpoint), "it is not dialled");
-        let rested = world.now + REST;
+        let rested = world.now + REST_MIN;
         assert_eq!(world.told.next_due(world.now), Some(rested));
         world.now += TAKE_EVERY;
         assert_eq!(world.hear(2, &["10.77.0.2:1"]), [""; 0]);
@@ -459,6 +465,15 @@ mod tests {
         assert_eq!(world.hear(1, &["10.77.0.2:1"]), [""; 0]);
         world.now = rested;
         assert_eq!(world.look(), ["+10.77.0.2:1"]);
+        // It is tried once more, and rests twice as long; at last for 16 minutes.
+        for rest_min in [2, 4, 8, 16, 16] {
+            assert!(world.told.on_failure(world.now, &endpoint));
+            assert_eq!(world.look(), ["-10.77.0.2:1"]);
+            assert_eq!(world.told.next_due(world.now), Some(world.now + rest_min * REST_MIN));
+            assert_eq!(world.after(rest_min * REST_MIN), ["+10.77.0.2:1"]);
+        }
+        world.now += FAILURE_FORGOTTEN_AFTER;
+        assert!(!world.told.on_failure(world.now, &endpoint), "as the first one");
     }
 
     #[test]
