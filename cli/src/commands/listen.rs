@@ -1,7 +1,10 @@
 //! `hedgerow listen`.
 
+use std::pin::pin;
+
 use tokio::time::{Instant, timeout_at};
 
+use super::up::interrupted;
 use crate::arguments::ListenArguments;
 use crate::control::{Answer, Client, MessageLine, Request, base64, unexpected_answer};
 use crate::event::Event;
@@ -14,16 +17,17 @@ pub(super) async fn run(
     output: Output,
 ) -> Result<(), Failure> {
     let deadline = arguments.timeout.map(|timeout| Instant::now() + timeout);
+    // Asked to end, it ends between two messages: none is printed and left in the inbox.
+    let mut interrupted = pin!(interrupted()?);
     client.send(&Request::Listen).await?;
     let mut received = 0;
     loop {
-        let answer = match deadline {
-            None => client.answer().await?,
-            Some(deadline) => match timeout_at(deadline, client.answer()).await {
-                Ok(answer) => answer?,
-                Err(_) => return timed_out(arguments, received),
-            },
+        let answer = tokio::select! {
+            biased;
+            () = &mut interrupted => return Ok(()),
+            answer = before(deadline, client.answer()) => answer,
         };
+        let Some(answer) = answer.transpose()? else { return timed_out(arguments, received) };
         let Answer::Message { message } = answer else { return Err(unexpected_answer(&answer)) };
         output.print(&event(&message), || text(&message))?;
         // Only now it is out of the inbox.
@@ -32,6 +36,14 @@ pub(super) async fn run(
         if Some(received) == arguments.count {
             return Ok(());
         }
+    }
+}
+
+/// What comes of `answer` before the deadline, if there is one.
+async fn before<T>(deadline: Option<Instant>, answer: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        None => Some(answer.await),
+        Some(deadline) => timeout_at(deadline, answer).await.ok(),
     }
 }
 

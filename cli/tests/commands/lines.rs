@@ -39,6 +39,27 @@ fn each_line_is_a_message_in_order_and_the_last_needs_no_end() {
 }
 
 #[test]
+fn what_was_printed_is_not_given_again_after_listen_was_asked_to_end() {
+    const COUNT: usize = 4_000;
+    let (ann, ben) = Node::pair("bus.when_full = \"wait\"");
+    let lines: String = (1..=COUNT).map(|number| format!("{number}\n")).collect();
+    let mut sending = Run::start(ann.home(), &["send", "ben", "--lines", "--json"]);
+    assert!(sending.try_write(lines.as_bytes()));
+    sending.close_input();
+    let mut heard: Vec<Value> = Vec::new();
+    while heard.len() < COUNT / 4 {
+        let listening = Run::start_by_lines(ben.home(), &["listen", "--json"]);
+        let mut printed = vec![listening.line()];
+        listening.terminate();
+        printed.extend(listening.lines_left());
+        heard.extend(printed.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        let texts: Vec<_> = heard.iter().filter_map(|line| line["text"].as_str()).collect();
+        let expected: Vec<_> = (1..=texts.len()).map(|number| number.to_string()).collect();
+        assert_eq!(texts, expected);
+    }
+}
+
+#[test]
 fn a_message_is_on_its_way_before_the_next_line_is_there() {
     let (ann, ben) = Node::pair("");
     let mut sending = Run::start_by_lines(ann.home(), &["send", "ben", "--lines", "--json"]);

@@ -110,6 +110,12 @@ impl Run {
         self.lines.recv_timeout(DEADLINE).expect("a line in time")
     }
 
+    /// The lines until the end.
+    #[cfg(unix)]
+    pub(crate) fn lines_left(&self) -> Vec<String> {
+        std::iter::from_fn(|| self.lines.recv_timeout(DEADLINE).ok()).collect()
+    }
+
     pub(crate) fn write(&mut self, data: &[u8]) {
         self.child.stdin.as_mut().unwrap().write_all(data).unwrap();
     }

@@ -132,6 +132,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beacon;
 pub mod conformance;
 mod disabled;
 mod links;
@@ -140,6 +141,7 @@ mod port;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use beacon::may_be_of;
 pub use disabled::Disabled;
 pub use hedgerow_core::id::{Address, DialId, LinkId, PeerKey, TransportId};
 pub use hedgerow_core::io::{

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hedgerow_driver::{Beacon, BeaconIdentity, Endpoint, Hint, PeerKey};
+use hedgerow_driver::{Beacon, Endpoint, Hint, PeerKey, may_be_of};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -142,7 +142,7 @@ impl Neighbour {
         }
         self.taken_at = Some(now);
         match hint::decode(self.taken.as_bytes()) {
-            Ok(says) if is_of(&says.beacon, &self.key) => self.says = Some(says),
+            Ok(says) if may_be_of(&says.beacon, &self.key) => self.says = Some(says),
             Ok(_) => debug!(from = %self.key, "a hint with the beacon of another peer"),
             Err(InvalidHint::Form) => debug!(from = %self.key, "a hint of another version"),
             Err(error) => debug!(from = %self.key, %error, "not a hint"),
@@ -153,15 +153,6 @@ impl Neighbour {
     fn is_over(&self, now: Instant) -> bool {
         let is_silent = self.newest.is_empty() && self.taken.is_empty();
         is_silent && self.may_take_at().is_none_or(|at| at <= now)
-    }
-}
-
-/// Whether a beacon is a neighbour's own, as far as a driver can see: in a closed network only the
-/// core can.
-fn is_of(beacon: &Beacon, key: &PeerKey) -> bool {
-    match beacon.identity {
-        BeaconIdentity::Open { address, .. } => address == key.address(),
-        BeaconIdentity::Closed { .. } => true,
     }
 }
 
@@ -270,6 +261,8 @@ impl Told {
 mod tests {
     use hedgerow_core::id::Address;
     use hedgerow_core::identity::Identity;
+
+    use hedgerow_driver::BeaconIdentity;
 
     use super::*;
 

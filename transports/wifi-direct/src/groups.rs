@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::address::DeviceAddress;
 use crate::name::Shown;
 use crate::owner::intent;
-use crate::told::{Key, Told};
+use crate::told::{Key, Secret, Told};
 
 /// Devices that are remembered.
 const DEVICES_MAX: usize = 256;
@@ -418,17 +418,12 @@ impl Groups {
         }
     }
 
-    /// The radio is in a group; an owner knows its name and passphrase.
-    pub(crate) fn on_started(
-        &mut self,
-        now: Instant,
-        owns: bool,
-        secret: Option<(String, String)>,
-    ) {
+    /// The radio is in a group; an owner knows how others get in.
+    pub(crate) fn on_started(&mut self, now: Instant, owns: bool, secret: Option<Secret>) {
         self.neighbours.clear();
         let own_key = || {
-            let (name, passphrase) = secret.filter(|_| owns)?;
-            Key::new(self.own_device()?, name, passphrase)
+            let Secret { mhz, name, passphrase } = secret.filter(|_| owns)?;
+            Key::new(self.own_device()?, mhz, name, passphrase)
         };
         let (owner, key) = match &self.phase {
             Phase::Forming { by: By::Entering(key), .. } if !owns => {

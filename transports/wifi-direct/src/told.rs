@@ -7,7 +7,7 @@
 //! | form | n    | name   | count | neighbours wanted  | key of the group
 //! +------+------+--------+-------+---------- - - - ---+-------------- - - -
 //!
-//! key of the group, if there is one: owner ‖ length ‖ its name ‖ length ‖ its passphrase
+//! key of the group, if there is one: owner ‖ MHz (2) ‖ length ‖ its name ‖ length ‖ its passphrase
 //! ```
 
 use std::fmt;
@@ -32,6 +32,8 @@ const PASSPHRASE_BYTES: std::ops::RangeInclusive<usize> = 8..=63;
 pub(crate) struct Key {
     /// What stands for it.
     pub(crate) owner: DeviceAddress,
+    /// Where it is, in MHz; 0 if that is not known.
+    pub(crate) mhz: u16,
     /// The name of the group.
     pub(crate) name: String,
     pub(crate) passphrase: String,
@@ -39,21 +41,41 @@ pub(crate) struct Key {
 
 impl Key {
     /// The key of a group of nodes; `None` for what could not be one.
-    pub(crate) fn new(owner: DeviceAddress, name: String, passphrase: String) -> Option<Self> {
+    pub(crate) fn new(
+        owner: DeviceAddress,
+        mhz: u16,
+        name: String,
+        passphrase: String,
+    ) -> Option<Self> {
         let is_text = |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         let is_name = name.starts_with(NAME_BEGIN)
             && name.ends_with(NAME_END)
             && name.len() <= NAME_BYTES_MAX
             && is_text(&name);
         let is_passphrase = PASSPHRASE_BYTES.contains(&passphrase.len()) && is_text(&passphrase);
-        (is_name && is_passphrase).then_some(Self { owner, name, passphrase })
+        (is_name && is_passphrase).then_some(Self { owner, mhz, name, passphrase })
     }
 }
 
 /// Without the passphrase.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({} of {})", self.name, self.owner)
+        write!(f, "Key({} of {} at {} MHz)", self.name, self.owner, self.mhz)
+    }
+}
+
+/// What an owner knows of its group.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret {
+    pub(crate) mhz: u16,
+    pub(crate) name: String,
+    pub(crate) passphrase: String,
+}
+
+/// Without the passphrase.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({} at {} MHz)", self.name, self.mhz)
     }
 }
 
@@ -76,6 +98,7 @@ impl Told {
         wants.iter().for_each(|wanted| put_neighbour(*wanted, &mut bytes));
         if let Some(key) = &self.key {
             put_neighbour(key.owner, &mut bytes);
+            bytes.extend(key.mhz.to_be_bytes());
             put(&key.name, &mut bytes);
             put(&key.passphrase, &mut bytes);
         }
@@ -125,8 +148,10 @@ fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
 
 fn key(rest: &mut &[u8]) -> Option<Key> {
     let owner = neighbour(rest)?;
+    let (mhz, left) = rest.split_first_chunk()?;
+    *rest = left;
     let (name, passphrase) = (text(rest)?.to_owned(), text(rest)?.to_owned());
-    Key::new(owner, name, passphrase)
+    Key::new(owner, u16::from_be_bytes(*mhz), name, passphrase)
 }
 
 #[cfg(test)]
@@ -137,7 +162,7 @@ pub(crate) mod tests {
 
     pub(crate) fn group(owner: DeviceAddress, number: u64) -> Key {
         let name = format!("DIRECT-{number}-hedgerow");
-        Key::new(owner, name, "correct horse".to_owned()).unwrap()
+        Key::new(owner, 2_437, name, "correct horse".to_owned()).unwrap()
     }
 
     fn told() -> Told {
@@ -149,7 +174,7 @@ pub(crate) mod tests {
     #[test]
     fn what_is_told_is_read_as_it_was_written() {
         let golden = b"\x01\x17HDGAQEB3t7e3gcHBwcHBwcH\x01\x09\x09\x09\x09\x09\
-            \x09\x09\x09\x09\x09\x11DIRECT-7-hedgerow\x0dcorrect horse";
+            \x09\x09\x09\x09\x09\x09\x85\x11DIRECT-7-hedgerow\x0dcorrect horse";
         assert_eq!(told().to_bytes(), golden);
         assert_eq!(Told::from_bytes(golden), Some(told()));
         let without = Told { key: None, wants: Vec::new(), ..told() };
@@ -176,7 +201,7 @@ pub(crate) mod tests {
     #[test]
     fn networks_that_are_no_groups_of_nodes_are_not_entered() {
         let owner = told().device();
-        let of = |name: &str, passphrase: &str| Key::new(owner, name.into(), passphrase.into());
+        let of = |name: &str, passphrase: &str| Key::new(owner, 0, name.into(), passphrase.into());
         assert!(of("DIRECT-ab-hedgerow", "12345678").is_some());
         for (name, passphrase) in [
             ("home", "12345678"),

@@ -13,10 +13,10 @@ const ROUNDS: usize = 5;
 
 /// When a node decided, was in the group, and had a link over it.
 #[derive(Clone, Copy, Debug)]
-struct Moments {
-    decided: Duration,
-    grouped: Duration,
-    linked: Duration,
+pub(super) struct Moments {
+    pub(super) decided: Duration,
+    pub(super) grouped: Duration,
+    pub(super) linked: Duration,
     /// No negotiation was needed.
     again: bool,
 }
@@ -74,10 +74,11 @@ fn meet_anew(
     Ok(moments)
 }
 
-/// What a node's log says of one meeting.
-fn moments(log: &str) -> Option<Moments> {
-    let line = |words: &str| log.lines().find(|line| line.contains(words));
-    let decided = line("group order=Connect")?;
+/// What a node's log says of the first meeting that it dialled for.
+pub(super) fn moments(log: &str) -> Option<Moments> {
+    let mut lines = log.lines();
+    let decided = lines.by_ref().find(|line| line.contains("a device is dialled"))?;
+    let line = |words: &str| lines.clone().find(|line| line.contains(words));
     Some(Moments {
         decided: time_of(decided)?,
         grouped: time_of(line("in a Wi-Fi Direct group")?)?,
@@ -102,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_log_tells_when_what_happened() {
-        let log = "2026-11-22T10:40:45.5Z DEBUG run: group order=Connect { way: Again }\n\
+        let log = "2026-11-22T10:40:40.0Z  INFO views: link up peer=pk1\n\
+                   2026-11-22T10:40:45.5Z DEBUG run: a device is dialled\n\
                    2026-11-22T10:40:45.5Z DEBUG radio: the last group is formed again\n\
                    2026-11-22T10:40:46.0Z  INFO run: in a Wi-Fi Direct group owns=true\n\
                    2026-11-22T10:40:47.25Z  INFO views: link up peer=pk1\n";

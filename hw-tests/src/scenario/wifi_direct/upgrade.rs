@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
+use super::time::moments;
 use super::{link_kind, millis, ms, node_with_adapter};
 use crate::outcome::Figures;
 use crate::scenario::flow::Flow;
@@ -35,6 +36,10 @@ pub(super) fn play(stage: &mut Stage) -> anyhow::Result<Figures> {
     let since = Instant::now();
     hear_until(stage, &mut flow, &near, &far, "P2PWiFi").context("to the group")?;
     let (upgraded, up_gap) = (ms(since), millis(flow.take_slowest()));
+    let logs = [near.log()?, far.log()?];
+    // Of the first that decided.
+    let decided = logs.iter().filter_map(|log| moments(log)).min_by_key(|told| told.decided);
+    let decided = decided.context("no log tells of a group")?;
     hear_for(stage, &mut flow, OVER_GROUP).context("over the group")?;
     let over_gap = millis(flow.take_slowest());
 
@@ -53,6 +58,8 @@ pub(super) fn play(stage: &mut Stage) -> anyhow::Result<Figures> {
         ("messages".to_owned(), messages.into()),
         ("upgradedMs".to_owned(), upgraded),
         ("upgradeGapMs".to_owned(), up_gap),
+        ("groupMs".to_owned(), millis(decided.grouped - decided.decided)),
+        ("firstByteMs".to_owned(), millis(decided.linked - decided.decided)),
         ("overGroupGapMs".to_owned(), over_gap),
         ("backMs".to_owned(), back),
         ("backGapMs".to_owned(), back_gap),

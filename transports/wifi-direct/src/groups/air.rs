@@ -252,7 +252,8 @@ impl Air {
             News::Failed => station.groups.on_not_negotiated("no"),
             News::Started { group, owns } if is_in(group) => {
                 let key = key(neighbour(to), group);
-                let secret = owns.then_some((key.name, key.passphrase));
+                let Key { mhz, name, passphrase, .. } = key;
+                let secret = owns.then_some(Secret { mhz, name, passphrase });
                 station.groups.on_started(now, owns, secret);
             }
             News::Told { from, told } => {

@@ -309,8 +309,8 @@ fn tells(groups: &mut Groups, address: u8, wants: bool, key: Option<Key>) -> Dev
     let shown = shown(1, address, Power::Mains);
     let own = groups.own_device().unwrap();
     let told = Told { shown, wants: wants.then_some(own).into_iter().collect(), key };
-    let from = (0..=u8::MAX).filter_map(|byte| PeerKey::from_bytes([byte; 32]).ok());
-    let from = from.skip(address.into()).next().unwrap();
+    let mut keys = (0..=u8::MAX).filter_map(|byte| PeerKey::from_bytes([byte; 32]).ok());
+    let from = keys.nth(address.into()).unwrap();
     let device = told.device();
     groups.on_told(Instant::now(), from, Some(told));
     device
@@ -331,7 +331,8 @@ async fn a_neighbour_that_tells_of_itself_is_met_without_a_negotiation() {
     let client = tells(&mut owner, 2, false, None);
     owner.on_dial(Instant::now(), DialId(7), client);
     assert_eq!(orders(&mut owner), [Order::Make]);
-    owner.on_started(Instant::now(), true, Some(("DIRECT-x-hedgerow".into(), "12345678".into())));
+    let (name, passphrase) = ("DIRECT-x-hedgerow".to_owned(), "12345678".to_owned());
+    owner.on_started(Instant::now(), true, Some(Secret { mhz: 5_180, name, passphrase }));
     let told = owner.tells().unwrap();
     assert_eq!(told.wants, [client]);
     let key = told.key.clone().unwrap();

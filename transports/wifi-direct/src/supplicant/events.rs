@@ -5,6 +5,7 @@ use zbus::{Message, OwnedObjectPath};
 use super::bus::{P2P_DEVICE, Properties, path_text, property};
 use crate::address::DeviceAddress;
 use crate::name::Shown;
+use crate::told::Secret;
 
 /// The bit of a group owner (Wi-Fi Direct 1.9, section 4.1.4, group capability).
 const OWNS_GROUP: u8 = 0x01;
@@ -35,8 +36,8 @@ pub(super) enum Event {
         path: String,
         group: String,
         owns: bool,
-        /// Of an owner: the name of the group and its passphrase.
-        secret: Option<(String, String)>,
+        /// Of an owner.
+        secret: Option<Secret>,
     },
     /// The radio is in a group that another program formed.
     Taken,

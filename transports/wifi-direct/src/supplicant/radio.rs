@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 use zbus::fdo::DBusProxy;
 use zbus::message::Type;
@@ -22,7 +22,7 @@ use crate::WifiDirectConfig;
 use crate::address::DeviceAddress;
 use crate::groups::Way;
 use crate::owner::INTENT_MAX;
-use crate::told::{Key, NAME_END};
+use crate::told::{Key, NAME_END, Secret};
 
 /// Signals that may wait; the bus keeps the rest.
 const SIGNALS_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("it is not 0");
@@ -41,6 +41,10 @@ pub(super) struct Radio {
 
 /// Of two that form their last group again at the same moment, one waits so long for the other.
 const HOLDS_BACK: Duration = Duration::from_millis(500);
+
+/// The owner of a group that is to be entered is seen within this, as its channel is known.
+const SIGHTED_WITHIN: Duration = Duration::from_secs(1);
+const SIGHTED_EVERY: Duration = Duration::from_millis(100);
 
 /// Which peer an object stands for is in its path.
 fn peer_path(radio: &str, device: DeviceAddress) -> Option<zbus::ObjectPath<'static>> {
@@ -175,16 +179,46 @@ impl Radio {
     /// Enters a group by its key, which wpa_supplicant takes for that of a group it was in before.
     pub(super) async fn enter(&self, key: &Key) -> zbus::Result<()> {
         let proxy = self.proxy().await?;
-        let group = Arguments::from([
+        let owner = self.sighted(key).await;
+        let mut group = Arguments::from([
             ("ssid", Variant::new(key.name.as_str())),
             ("psk", Variant::new(key.passphrase.as_str())),
         ]);
+        group.extend(owner.map(|owner| ("bssid", Variant::new(owner.to_string()))));
         let group = proxy.add_persistent_group(group).await?;
         let object = Arguments::from([("persistent_group_object", Variant::new(group.clone()))]);
         let entered = proxy.group_add(object).await;
         // It is in by what it has read, and the next group has another key.
         proxy.remove_persistent_group(&group).await?;
         entered
+    }
+
+    /// The owner of a group, looked for where that is: whom it has just seen, wpa_supplicant finds again
+    /// without going through all channels. `None` costs time, and no more.
+    async fn sighted(&self, key: &Key) -> Option<DeviceAddress> {
+        let seconds = i32::try_from(SIGHTED_WITHIN.as_secs()).unwrap_or(i32::MAX);
+        let arguments = Arguments::from([
+            ("Timeout", Variant::new(seconds)),
+            ("freq", Variant::new(i32::from(key.mhz))),
+        ]);
+        if key.mhz == 0 || self.proxy().await.ok()?.find(arguments).await.is_err() {
+            return None;
+        }
+        let began = Instant::now();
+        while began.elapsed() < SIGHTED_WITHIN {
+            sleep(SIGHTED_EVERY).await;
+            let is_owner = |event: &Event| match event {
+                Event::Device { shown, owns_group: true, .. } => {
+                    DeviceAddress::of(&shown.beacon) == key.owner
+                }
+                _ => false,
+            };
+            let seen = self.devices().await.ok()?;
+            if let Some(Event::Device { device, .. }) = seen.into_iter().find(is_owner) {
+                return Some(device);
+            }
+        }
+        None
     }
 
     /// Asks a device to form the last group with it again; `false` if there was none.
@@ -244,9 +278,11 @@ impl Radio {
     }
 
     /// What lets others into a group that this device owns.
-    async fn passphrase(&self, group: &str) -> Option<String> {
+    async fn secret(&self, group: &str, name: String) -> Option<Secret> {
         let properties = properties_of(&self.connection, group).await.ok()?;
-        value::<String>(properties.get(GROUP, "Passphrase").await.ok()?)
+        let passphrase = value::<String>(properties.get(GROUP, "Passphrase").await.ok()?)?;
+        let mhz = properties.get(GROUP, "Frequency").await.ok().and_then(value::<u16>);
+        Some(Secret { mhz: mhz.unwrap_or(0), name, passphrase })
     }
 
     /// Forgets the devices in sight, and looks for those that are there.
@@ -311,8 +347,8 @@ impl Radio {
         let Event::Started { path, group, owns, .. } = event else { return event };
         // One that has ended meanwhile is nobody's, and its end is told next.
         let Ok(Some(name)) = self.name_of_ours(&group).await else { return Event::Taken };
-        let passphrase = if owns { self.passphrase(&group).await } else { None };
-        Event::Started { path, group, owns, secret: passphrase.map(|secret| (name, secret)) }
+        let secret = if owns { self.secret(&group, name).await } else { None };
+        Event::Started { path, group, owns, secret }
     }
 
     /// Tells what happens until wpa_supplicant is gone.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hedgerow_driver::{
     Beacon, Condition, DialFailure, DriverError, Hint, NodeGone, PeerKey, Port, Reports, Sighting,
-    TransportCommand,
+    TransportCommand, may_be_of,
 };
 use hedgerow_lan::{InterfaceRules, LanConfig, LanNews, LanService};
 use tokio::sync::{mpsc, watch};
@@ -236,9 +236,7 @@ impl Driver {
     fn show(&self, work: &mut Work) {
         let Some(shown) = self.shown else { return };
         work.lan.advertise(shown.beacon);
-        if self.config.discovery {
-            work.show(shown);
-        }
+        work.show(shown);
     }
 
     fn listen(&self, work: &mut Work) {
@@ -262,6 +260,7 @@ impl Driver {
     fn on_hint(&mut self, from: PeerKey, hint: &Hint) {
         let told = Told::from_bytes(hint.as_bytes());
         debug!(%from, ?told, "a neighbour tells");
+        let told = told.filter(|told| may_be_of(&told.shown.beacon, &from));
         self.groups.on_told(Instant::now(), from, told);
     }
 
@@ -303,7 +302,10 @@ impl Driver {
                 self.show(work);
             }
             TransportCommand::Dial { dial, endpoint } => match DeviceAddress::parse(&endpoint) {
-                Some(device) => self.groups.on_dial(Instant::now(), dial, device),
+                Some(device) => {
+                    debug!(%device, "a device is dialled");
+                    self.groups.on_dial(Instant::now(), dial, device);
+                }
                 None => work.lan.dial(dial, endpoint.clone(), endpoint),
             },
             TransportCommand::CancelDial(dial) => {
@@ -318,10 +320,7 @@ impl Driver {
 
     async fn on_event(&mut self, work: &mut Work, event: Event) -> Result<(), NodeGone> {
         let now = Instant::now();
-        match &event {
-            Event::Started { group, owns, .. } => debug!(group, owns, "wpa_supplicant"),
-            event => debug!(?event, "wpa_supplicant"),
-        }
+        debug!(?event, "wpa_supplicant");
         match event {
             Event::Device { device, shown, owns_group } => {
                 self.groups.on_device(now, device, shown, owns_group);
