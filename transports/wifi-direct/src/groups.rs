@@ -129,6 +129,8 @@ pub(crate) struct Groups {
     devices: BTreeMap<DeviceAddress, Device>,
     /// What neighbours tell over other links.
     told: BTreeMap<PeerKey, Told>,
+    /// Neighbours whose wishes led to no link.
+    rests: BTreeMap<PeerKey, told::Rest>,
     /// Who is in the group, by endpoint.
     neighbours: BTreeMap<Endpoint, Beacon>,
     /// Who was asked into the group last.
@@ -149,6 +151,7 @@ impl Groups {
             phase: Phase::Free,
             devices: BTreeMap::new(),
             told: BTreeMap::new(),
+            rests: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             invited: None,
             asking: BTreeSet::new(),
@@ -545,6 +548,9 @@ impl Groups {
     /// So many links stand.
     pub(crate) fn on_links(&mut self, now: Instant, links: usize) {
         self.links = links;
+        if links > 0 {
+            self.rests.clear();
+        }
         if let Phase::Member { idle_since, is_spared, .. } = &mut self.phase {
             if links > 0 {
                 (*idle_since, *is_spared) = (None, false);

@@ -430,3 +430,30 @@ async fn a_group_that_comes_into_sight_is_joined_in_place_of_a_negotiation() {
     strange.on_device(Instant::now(), THIRD, shown(2, 3, Power::Mains), true);
     assert_eq!(orders(&mut strange), [], "a group of another network");
 }
+
+/// A neighbour that tells keys of no group cannot keep the radio at it.
+#[tokio::test(start_paused = true)]
+async fn wishes_that_lead_to_nothing_are_heeded_less_and_less() {
+    let mut groups = alone(2);
+    let mut entered = Vec::new();
+    for number in 0..3_600 {
+        let key = crate::told::tests::group(DeviceAddress::of_label([1; 5]), number);
+        tells(&mut groups, 1, true, Some(key));
+        if matches!(orders(&mut groups)[..], [Order::Enter(_)]) {
+            entered.push(number);
+            groups.on_failed("no");
+            orders(&mut groups);
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert!(entered.len() < 20 && entered[1] == 10, "{entered:?}");
+    // Who makes a link of it is heeded at once.
+    groups.on_links(Instant::now(), 1);
+    tells(
+        &mut groups,
+        1,
+        true,
+        Some(crate::told::tests::group(DeviceAddress::of_label([1; 5]), 9)),
+    );
+    assert!(matches!(orders(&mut groups)[..], [Order::Enter(_)]));
+}

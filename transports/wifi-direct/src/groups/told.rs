@@ -5,6 +5,7 @@
 //! peers' power and beacons which of them that is, so no more than a wish and a key go over.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hedgerow_driver::{Beacon, DialId, PeerKey};
 use tokio::time::Instant;
@@ -13,6 +14,18 @@ use super::{By, Groups, Phase, WAITS_FOR_KEY};
 use crate::address::DeviceAddress;
 use crate::owner::owns;
 use crate::told::{Told, WANTED_MAX};
+
+/// What a neighbour wishes takes the radio for seconds. As long as no link comes of it, the next wish is
+/// heeded after this, twice as long after each further one: not before whoever truly waits asks again.
+const RESTS_MIN: Duration = Duration::from_secs(10);
+const RESTS_DOUBLINGS_MAX: u32 = 5;
+
+/// How often a neighbour's wishes were heeded in vain.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    times: u32,
+    until: Instant,
+}
 
 /// Neighbours that are remembered: more than a node has.
 pub(super) const TELLERS_MAX: usize = 64;
@@ -79,9 +92,9 @@ impl Groups {
     }
 
     /// Begins what a neighbour waits for, or what was waited for from it.
-    fn heed(&mut self, now: Instant, from: PeerKey) {
+    fn heed(&mut self, now: Instant, peer: PeerKey) {
         let (Some(told), Some(own), Some(device)) =
-            (self.told.get(&from).cloned(), self.own, self.own_device())
+            (self.told.get(&peer).cloned(), self.own, self.own_device())
         else {
             return;
         };
@@ -92,13 +105,29 @@ impl Groups {
                 By::Asking { .. } | By::Making | By::Entering(_) => {}
             },
             (Phase::Free, Some(key)) if is_wanted && key.owner != device => {
-                self.begin(now, from, By::Entering(key));
+                self.heed_wish(now, peer, from, By::Entering(key));
             }
             (Phase::Free, None) if is_wanted && owns(&own, &told.shown) => {
-                self.begin(now, from, By::Making);
+                self.heed_wish(now, peer, from, By::Making);
             }
             _ => {}
         }
+    }
+
+    /// Begins what a neighbour wishes, unless too much was begun for it in vain.
+    fn heed_wish(&mut self, now: Instant, peer: PeerKey, from: DeviceAddress, by: By) {
+        if self.rests.len() >= TELLERS_MAX {
+            self.rests.retain(|_, rest| now < rest.until);
+        }
+        let times = match self.rests.get(&peer) {
+            Some(rest) if now < rest.until => return,
+            Some(rest) => rest.times,
+            None if self.rests.len() >= TELLERS_MAX => return,
+            None => 0,
+        };
+        let until = now + RESTS_MIN * (1 << times.min(RESTS_DOUBLINGS_MAX));
+        self.rests.insert(peer, Rest { times: times + 1, until });
+        self.begin(now, from, by);
     }
 
     /// The radio is free: whoever has waited for it meanwhile is heeded.
@@ -136,7 +165,7 @@ impl Groups {
     }
 
     /// When what is waited for comes too late.
-    pub(super) fn patience(by: &By) -> std::time::Duration {
+    pub(super) fn patience(by: &By) -> Duration {
         match by {
             By::Waiting => WAITS_FOR_KEY,
             By::Asking { .. } | By::Making | By::Entering(_) => super::FORMED_WITHIN,
