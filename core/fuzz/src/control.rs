@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use arbitrary::{Result, Unstructured};
 use hedgerow_core::id::Address;
-use hedgerow_core::io::{ConnectionType, Hint};
+use hedgerow_core::io::Hint;
 use hedgerow_core::limits::RANGES_MAX;
 use hedgerow_core::wire::advert::BodyHash;
 use hedgerow_core::wire::control::{
@@ -14,7 +14,7 @@ use hedgerow_core::wire::control::{
 };
 use hedgerow_core::wire::ranges::{Content, Part, Range, Ranges, Stamp};
 
-use crate::input::{address, below, kind, number, owned, rest, value};
+use crate::input::{address, below, kind, medium, number, owned, rest, value};
 
 /// See the module.
 pub fn run(data: &[u8]) {
@@ -108,18 +108,6 @@ pub(crate) fn message(u: &mut Unstructured<'_>) -> Result<Control> {
             sequence: number(u)?,
             hint: Hint::new(&owned(u)?).unwrap_or_default(),
         }),
-    })
-}
-
-/// A medium that comes back as it was written: its name is cut to what fits.
-fn medium(u: &mut Unstructured<'_>) -> Result<ConnectionType> {
-    Ok(match below(u, 6)? {
-        0 => ConnectionType::Unknown,
-        1 => ConnectionType::Bluetooth,
-        2 => ConnectionType::AccessPoint,
-        3 => ConnectionType::P2PWiFi,
-        4 => ConnectionType::WebSocket,
-        _ => ConnectionType::other(&String::from_utf8_lossy(&owned(u)?)),
     })
 }
 

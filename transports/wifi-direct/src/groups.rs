@@ -5,6 +5,8 @@
 //! negotiation about who becomes the owner of a new one. Those that have another link to talk over need
 //! no negotiation: see [`told`]. A group without links is left.
 
+mod asked;
+mod order;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,6 +19,7 @@ use crate::address::DeviceAddress;
 use crate::name::Shown;
 use crate::owner::intent;
 use crate::told::{Key, Secret, Told};
+pub(crate) use order::{Order, Way};
 
 /// Devices that are remembered.
 const DEVICES_MAX: usize = 256;
@@ -32,45 +35,6 @@ const WAITS_FOR_KEY: Duration = Duration::from_secs(12);
 /// A group in which nobody has a link is left after this: the next dial may come at once, and one
 /// that comes later forms the group again within seconds.
 const IDLE_MAX: Duration = Duration::from_secs(10);
-
-/// What the radio is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Form a group with a device, or join the one that it owns. What is left of the last group with
-    /// it may be used instead of a negotiation, unless that has just failed.
-    Connect { device: DeviceAddress, intent: u8, way: Way },
-    /// Make a group alone, and own it.
-    Make,
-    /// Enter the group that this is the key of.
-    Enter(Key),
-    /// Give up forming a group.
-    Abandon,
-    /// Ask a device to join the group that this one owns.
-    Invite(DeviceAddress),
-    /// Let a device into the group that this one owns.
-    Admit(DeviceAddress),
-    /// Say no to a device that asks for a group.
-    Reject(DeviceAddress),
-    /// Leave the group.
-    Leave,
-    /// Forget the devices in sight and look for them anew: what was known of them was true before.
-    Forget,
-    /// Carry out a dial at an endpoint within the group.
-    Dial { dial: DialId, at: Endpoint, known_as: Endpoint },
-    /// A dial came to nothing.
-    Failed(DialId, DialFailure),
-}
-
-/// How a group is come by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// The last one with the device is formed again, if both know it still; else a new one.
-    Again,
-    /// A new one, negotiated.
-    Negotiated,
-    /// The one that the device owns is joined.
-    Joined,
-}
 
 /// How the group that is being formed comes about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -302,80 +266,6 @@ impl Groups {
         }
         let is_it = |known: &Device| known.owns_group && known.shown.may_meet(&wanted.shown);
         self.devices.iter().find(|(_, known)| is_it(known)).map(|(owner, _)| *owner)
-    }
-
-    /// A device asks for a group. One that is not known may be another program's affair, or a node
-    /// that will be known in a moment: it is let wait.
-    pub(crate) fn on_request(&mut self, now: Instant, device: DeviceAddress) {
-        let Some((known, own)) = self.devices.get(&device).copied().zip(self.own) else {
-            // Who is never seen must not keep out those that are.
-            if self.asking.len() >= ASKING_MAX {
-                self.asking.pop_first();
-            }
-            self.asking.insert(device);
-            return;
-        };
-        if !known.shown.may_meet(&own) {
-            self.orders.push_back(Order::Reject(device));
-            return;
-        }
-        match &self.phase {
-            Phase::Free => {
-                let intent = intent(&own, &known.shown);
-                self.begin(now, device, By::Asking { intent, way: Way::Negotiated });
-            }
-            // What was thought of as an owner owns nothing any more.
-            Phase::Forming { with, by: By::Asking { way: Way::Joined, .. }, .. }
-                if *with == device =>
-            {
-                self.orders.push_back(Order::Abandon);
-                let intent = intent(&own, &known.shown);
-                self.begin(now, device, By::Asking { intent, way: Way::Negotiated });
-            }
-            // It was not told that it is waited for, or not yet.
-            Phase::Forming { with, by: By::Waiting, .. } if *with == self.identity(device) => {
-                let intent = intent(&own, &known.shown);
-                self.begin(now, device, By::Asking { intent, way: Way::Negotiated });
-            }
-            // Both ask at once, and wpa_supplicant makes one negotiation of it.
-            Phase::Forming { with, by: By::Asking { .. }, .. } if *with == device => {}
-            // It is not to be asked twice for what it wants.
-            Phase::Member { owns: true, .. } => {
-                self.orders.push_back(Order::Reject(device));
-                self.invite(device);
-            }
-            Phase::Forming { .. } | Phase::Member { .. } | Phase::Taken => {
-                self.orders.push_back(Order::Reject(device));
-            }
-        }
-    }
-
-    /// A device asks to be let into the group that this one owns. Before a negotiation devices ask
-    /// the same, and are answered by that.
-    pub(crate) fn on_knock(&mut self, device: DeviceAddress) {
-        if matches!(self.phase, Phase::Member { owns: true, .. }) && self.is_welcome(device) {
-            self.orders.push_back(Order::Admit(device));
-        }
-    }
-
-    fn is_welcome(&self, device: DeviceAddress) -> bool {
-        let known = self.devices.get(&device).zip(self.own);
-        known.is_some_and(|(known, own)| known.shown.may_meet(&own))
-    }
-
-    /// The owner of a group asks this device to join. That is surer than what is under way: who owns a
-    /// group forms no other.
-    pub(crate) fn on_invitation(&mut self, now: Instant, owner: DeviceAddress) {
-        if !self.is_welcome(owner) {
-            return;
-        }
-        match self.phase {
-            // What waits for a key has asked wpa_supplicant for nothing yet.
-            Phase::Free | Phase::Forming { by: By::Waiting, .. } => {}
-            Phase::Forming { .. } => self.orders.push_back(Order::Abandon),
-            Phase::Member { .. } | Phase::Taken => return,
-        }
-        self.begin(now, owner, By::Asking { intent: 0, way: Way::Joined });
     }
 
     /// Asks a device for a group. Who is in one already cannot form another one; what it is in has an

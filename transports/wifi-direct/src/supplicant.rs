@@ -7,6 +7,7 @@ mod look;
 mod persistent;
 mod radio;
 mod run;
+mod work;
 
 pub(crate) use look::look;
 pub(crate) use run::run;

@@ -1,8 +1,8 @@
 //! The command loop: what the node asks, what wpa_supplicant tells and who is in the group meet in
 //! [`Groups`], whose orders are carried out here.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::pin::{Pin, pin};
+use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use hedgerow_driver::{
@@ -11,31 +11,26 @@ use hedgerow_driver::{
 };
 use hedgerow_lan::{InterfaceRules, LanConfig, LanNews, LanService};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info};
 
 use super::bus::words;
 use super::condition::{of_call, of_channels, taken};
 use super::events::Event;
 use super::radio::Radio;
+use super::work::{Work, Wrong};
 use crate::address::DeviceAddress;
-use crate::groups::{Groups, Order, Way};
+use crate::groups::{Groups, Order};
 use crate::name::Shown;
-use crate::told::{Key, Told};
+use crate::told::Told;
 use crate::{PROMISE, WifiDirectConfig};
 
 /// How long a bus or a daemon that refused is left alone.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// Looking for devices takes the radio; between two looks it answers those of others.
-const LOOKS_FOR: Duration = Duration::from_secs(8);
+/// So often at most devices are looked for: between two looks the radio answers those of others.
 const LOOKS_EVERY: Duration = Duration::from_secs(20);
 /// The same while links stand, which a look disturbs.
 const LOOKS_EVERY_IN_GROUP: Duration = Duration::from_secs(120);
-/// Goodbyes at the end.
-const GOODBYE_WITHIN: Duration = Duration::from_millis(400);
-/// Calls that may wait for the one under way.
-const CALLS_MAX: usize = 64;
 /// What the machine is called.
 const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 /// Events that may wait for the command loop.
@@ -87,35 +82,6 @@ struct Driver {
     hint: Hint,
     /// Whom the node knows to be in sight.
     whom: BTreeMap<DeviceAddress, Beacon>,
-}
-
-/// The work on one radio.
-struct Work {
-    radio: Radio,
-    lan: LanService,
-    /// What the device was called before.
-    name: String,
-    /// The path of the group that stands.
-    group: Option<String>,
-    /// When to look for devices next.
-    look_at: Instant,
-    /// Since when a group is being formed.
-    asked_at: Option<Instant>,
-    /// The call under way; it ends in what is wrong, if anything. Then the next one: what is asked of
-    /// the radio goes by its order.
-    calls: JoinSet<Option<Wrong>>,
-    waiting: VecDeque<Call>,
-}
-
-/// A call to wpa_supplicant.
-type Call = Pin<Box<dyn Future<Output = Option<Wrong>> + Send>>;
-
-/// What a call came to that failed.
-enum Wrong {
-    /// No group comes about.
-    NoGroup(zbus::Error),
-    /// The radio cannot be used as it should.
-    Radio(zbus::Error),
 }
 
 impl Driver {
@@ -420,142 +386,6 @@ impl Driver {
             Order::Failed(dial, reason) => self.reports.dial_failed(dial, reason).await?,
         }
         Ok(())
-    }
-}
-
-impl Work {
-    fn new(name: String, radio: Radio, lan: LanService) -> Self {
-        Self {
-            radio,
-            lan,
-            name,
-            group: None,
-            look_at: Instant::now(),
-            asked_at: None,
-            calls: JoinSet::new(),
-            waiting: VecDeque::new(),
-        }
-    }
-
-    /// Calls wpa_supplicant without waiting for it.
-    fn call<F>(&mut self, call: impl FnOnce(Radio) -> F)
-    where
-        F: Future<Output = Option<Wrong>> + Send + 'static,
-    {
-        if self.waiting.len() >= CALLS_MAX {
-            // The radio is in no state to be told anything; who waits is told by time.
-            debug!("wpa_supplicant does not keep up");
-            return;
-        }
-        self.waiting.push_back(Box::pin(call(self.radio.clone())));
-        if self.calls.is_empty() {
-            self.call_next();
-        }
-    }
-
-    fn call_next(&mut self) {
-        if let Some(call) = self.waiting.pop_front() {
-            self.calls.spawn(call);
-        }
-    }
-
-    fn show(&mut self, shown: Shown) {
-        self.call(async move |radio: Radio| {
-            radio.show(&shown.name()).await.err().map(Wrong::Radio)
-        });
-    }
-
-    fn listen(&mut self) {
-        self.call(async move |radio: Radio| {
-            if let Err(error) = radio.listen().await {
-                debug!(error = words(&error), "not listening");
-            }
-            None
-        });
-    }
-
-    fn look(&mut self) {
-        self.call(async move |radio: Radio| {
-            if let Err(error) = radio.find(LOOKS_FOR).await {
-                debug!(error = words(&error), "not looking");
-            }
-            None
-        });
-    }
-
-    fn forget(&mut self) {
-        self.call(async move |radio: Radio| {
-            if let Err(error) = radio.forget(LOOKS_FOR).await {
-                debug!(error = words(&error), "not looking anew");
-            }
-            None
-        });
-    }
-
-    fn connect(&mut self, device: DeviceAddress, intent: u8, way: Way) {
-        self.asked_at = Some(Instant::now());
-        self.call(async move |radio: Radio| {
-            radio.connect(device, intent, way).await.err().map(Wrong::NoGroup)
-        });
-    }
-
-    fn make(&mut self) {
-        self.asked_at = Some(Instant::now());
-        self.call(async move |radio: Radio| radio.make().await.err().map(Wrong::NoGroup));
-    }
-
-    fn enter(&mut self, key: Key) {
-        self.asked_at = Some(Instant::now());
-        self.call(async move |radio: Radio| radio.enter(&key).await.err().map(Wrong::NoGroup));
-    }
-
-    /// Groups of other programs are none of nodes from now on.
-    fn end_names_as_before(&mut self) {
-        self.call(async move |radio: Radio| radio.end_names_with("").await.err().map(Wrong::Radio));
-    }
-
-    fn invite(&mut self, device: DeviceAddress) {
-        let Some(group) = self.group.clone() else { return };
-        self.call(async move |radio: Radio| {
-            if let Err(error) = radio.invite(&group, device).await {
-                debug!(error = words(&error), "not invited");
-            }
-            None
-        });
-    }
-
-    fn admit(&mut self, device: DeviceAddress) {
-        let Some(group) = self.group.clone() else { return };
-        self.call(async move |radio: Radio| {
-            if let Err(error) = radio.admit(&group, device).await {
-                debug!(error = words(&error), "not let in");
-            }
-            None
-        });
-    }
-
-    fn leave(&mut self) {
-        let Some(group) = self.group.clone() else { return };
-        self.call(async move |radio: Radio| {
-            if let Err(error) = radio.leave(&group).await {
-                debug!(error = words(&error), "the group is not left");
-            }
-            None
-        });
-    }
-
-    /// Says goodbye, leaves the group and is seen no more.
-    async fn end(mut self) {
-        self.lan.shut_down().await;
-        let (radio, group) = (&self.radio, self.group.take());
-        let goodbye = async {
-            if let Some(group) = group {
-                radio.leave(&group).await?;
-            }
-            radio.hide(&self.name).await
-        };
-        // A radio that is gone hides nothing, and is hidden.
-        let _ = timeout(GOODBYE_WITHIN, goodbye).await;
     }
 }
 
