@@ -17,6 +17,7 @@ mod outputs;
 mod settle;
 mod slots;
 mod source;
+mod told;
 mod trace;
 mod usage;
 mod views;

@@ -5,47 +5,13 @@
 //! which may have taken it along, until a link has taken it. Over another link a newer one may overtake
 //! it, so each has a number.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::Node;
 use super::neighbour::Neighbour;
 use crate::id::{PeerKey, TransportId};
 use crate::io::{ConnectionType, Hint, TransportCommand};
-use crate::limits::HINTS_MAX;
 use crate::wire::control::{Control, HintCopy};
-
-/// The hints between this node and one neighbour.
-#[derive(Debug, Default)]
-pub(super) struct Hints {
-    /// What it told, by medium, with its number; of what it took back, the number stays.
-    heard: BTreeMap<ConnectionType, (u64, Hint)>,
-    /// Transports whose hint it is owed.
-    owed: BTreeSet<TransportId>,
-}
-
-impl Hints {
-    /// Takes what a neighbour tells; says whether that is news.
-    fn hear(&mut self, copy: HintCopy) -> bool {
-        let HintCopy { medium, sequence, hint } = copy;
-        let is_known = match self.heard.get(&medium) {
-            Some((newest, _)) if sequence <= *newest => return false,
-            Some((_, known)) => *known == hint,
-            None if self.heard.len() >= HINTS_MAX => return false,
-            None => hint.is_empty(),
-        };
-        self.heard.insert(medium, (sequence, hint));
-        !is_known
-    }
-}
-
-#[cfg(test)]
-impl Hints {
-    /// Of how many media something was told.
-    pub(super) fn media(&self) -> usize {
-        self.heard.len()
-    }
-}
 
 impl Node {
     /// A driver has something else to tell.

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::hints::Hints;
+use super::told::Hints;
 use super::usage::Usage;
 use super::{Node, Seldom};
 use crate::advert::Sync;
