@@ -40,6 +40,7 @@ mod carrying;
 mod dialling;
 mod ending;
 mod flow;
+mod hints;
 mod ledger;
 mod linking;
 mod pair;
@@ -86,6 +87,9 @@ pub enum Check {
     Unknown,
     /// A dial without an answer holds up nothing else.
     DialsBesideEachOther,
+    /// Hints from neighbours, true and false: of 512 at once, no more than 64 reports of no link
+    /// follow, and the driver goes on with its work.
+    Hints,
     /// What was accepted before a close arrives, and then the link is down.
     CloseFlushes,
     /// A close ends a link whose other end does not read.
@@ -104,7 +108,7 @@ pub enum Check {
 
 impl Check {
     /// All checks.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Profile,
         Self::Sightings,
         Self::NobodyBeforeAdvertise,
@@ -119,6 +123,7 @@ impl Check {
         Self::CancelAfterUp,
         Self::Unknown,
         Self::DialsBesideEachOther,
+        Self::Hints,
         Self::CloseFlushes,
         Self::CloseUnread,
         Self::Cut,
@@ -145,6 +150,7 @@ impl Check {
             Self::CancelAfterUp => dialling::cancel_after_up(bench).await,
             Self::Unknown => dialling::unknown(bench).await,
             Self::DialsBesideEachOther => dialling::beside_each_other(bench).await,
+            Self::Hints => hints::heeded_with_care(bench).await,
             Self::CloseFlushes => ending::close_flushes(bench).await,
             Self::CloseUnread => ending::close_unread(bench).await,
             Self::Cut => ending::cut(bench).await,

@@ -128,7 +128,7 @@
 //!
 //! # Does mine keep them?
 //!
-//! [`conformance`] tries a driver on each of these rules but the last, and says which one it broke.
+//! [`conformance`] tries a driver on each of these rules, and says which one it broke.
 
 #![forbid(unsafe_code)]
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Breach, require};
 use crate::{
-    ApproximateDistance, Beacon, Condition, ConditionState, DialId, Endpoint, LinkId, LinkOrigin,
-    LinkUp, TransportId,
+    ApproximateDistance, Beacon, Condition, ConditionState, DialId, Endpoint, Hint, LinkId,
+    LinkOrigin, LinkUp, TransportId,
 };
 
 /// What a driver has said so far.
@@ -21,6 +21,10 @@ pub(super) struct Ledger {
     answered: BTreeSet<DialId>,
     /// Who is to be seen.
     pub(super) seen: BTreeMap<Endpoint, Option<Beacon>>,
+    /// What those at neighbours are told.
+    pub(super) hint: Hint,
+    /// Reports that are of no link and no dial: sightings, losses, hints and conditions.
+    pub(super) aside: usize,
 }
 
 impl Ledger {
@@ -34,6 +38,8 @@ impl Ledger {
             asked: BTreeSet::new(),
             answered: BTreeSet::new(),
             seen: BTreeMap::new(),
+            hint: Hint::default(),
+            aside: 0,
         }
     }
 

@@ -192,15 +192,22 @@ impl Witness {
                 Ok(Seen::Noted)
             }
             TransportEvent::Sighted(sighting) => {
+                self.ledger.aside += 1;
                 self.ledger.seen.insert(sighting.endpoint, sighting.beacon);
                 Ok(Seen::Noted)
             }
             TransportEvent::Lost(endpoint) => {
+                self.ledger.aside += 1;
                 self.ledger.seen.remove(&endpoint);
                 Ok(Seen::Noted)
             }
-            TransportEvent::Hint(_) => Ok(Seen::Noted),
+            TransportEvent::Hint(hint) => {
+                self.ledger.aside += 1;
+                self.ledger.hint = hint;
+                Ok(Seen::Noted)
+            }
             TransportEvent::Condition(condition) => {
+                self.ledger.aside += 1;
                 Ledger::on_condition(&condition)?;
                 Ok(Seen::Noted)
             }

@@ -49,6 +49,12 @@ pub(crate) enum Fault {
     PanicsAtWhatIsUnknown,
     EndsAtWhatIsUnknown,
     DialsOneByOne,
+    PanicsAtStrangeHints,
+    EndsAtStrangeHints,
+    AnswersEveryHint,
+    SightsWhoeverIsHintedAt,
+    ClosesLinksAtHints,
+    WaitsOnceHinted,
     ClosesWithoutFlushing,
     WaitsForEndsThatDoNotRead,
     DoesNotNoticeACut,
@@ -64,7 +70,7 @@ pub(crate) enum Fault {
 }
 
 /// Each fault, a check that finds it, and words of what it says.
-pub(crate) const ALL: [(Fault, Check, &str); 49] = [
+pub(crate) const ALL: [(Fault, Check, &str); 55] = [
     (Fault::AllowsNoLinks, Check::Profile, "links_max is 0"),
     (Fault::NeverSaysLost, Check::Sightings, "no `Lost`"),
     (Fault::SightsTheSilent, Check::Sightings, "no `Lost`"),
@@ -102,6 +108,12 @@ pub(crate) const ALL: [(Fault, Check, &str); 49] = [
     (Fault::PanicsAtWhatIsUnknown, Check::Unknown, "Panic"),
     (Fault::EndsAtWhatIsUnknown, Check::Unknown, "ended by itself"),
     (Fault::DialsOneByOne, Check::DialsBesideEachOther, "no answer to a dial"),
+    (Fault::PanicsAtStrangeHints, Check::Hints, "Panic"),
+    (Fault::EndsAtStrangeHints, Check::Hints, "ended by itself"),
+    (Fault::AnswersEveryHint, Check::Hints, "512 hints brought about 512"),
+    (Fault::SightsWhoeverIsHintedAt, Check::Hints, "512 hints brought about"),
+    (Fault::ClosesLinksAtHints, Check::Hints, "nothing more was to be reported"),
+    (Fault::WaitsOnceHinted, Check::Hints, "takes no commands"),
     (Fault::ClosesWithoutFlushing, Check::CloseFlushes, "accepted before the close"),
     (Fault::WaitsForEndsThatDoNotRead, Check::CloseUnread, "no `LinkDown`"),
     (Fault::DoesNotNoticeACut, Check::Cut, "no `LinkDown`"),

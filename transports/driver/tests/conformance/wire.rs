@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hedgerow_driver::{
     Beacon, Condition, ConditionState, ConnectionType, DialFailure, DialId, Dialling, Driver,
-    DriverError, DriverFuture, Endpoint, LinkId, LinkOrigin, NodeGone, Port, Reports, Sighting,
-    TransportCommand, TransportProfile,
+    DriverError, DriverFuture, Endpoint, Hint, LinkId, LinkOrigin, NodeGone, Port, Reports,
+    Sighting, TransportCommand, TransportProfile,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -136,7 +136,7 @@ impl Running {
 
     async fn obey(&mut self, command: TransportCommand) -> Result<(), DriverError> {
         match command {
-            TransportCommand::Advertise(beacon) => self.advertise(beacon),
+            TransportCommand::Advertise(beacon) => self.advertise(beacon).await?,
             TransportCommand::Dial { dial, endpoint } => self.dial(dial, endpoint).await,
             TransportCommand::CancelDial(dial) => match self.dials.remove(&dial) {
                 Some((cancel, link)) => {
@@ -152,12 +152,32 @@ impl Running {
                 None => {}
             },
             TransportCommand::Close(link) => drop(self.links.remove(&link)),
-            TransportCommand::Hint { .. } => {}
+            TransportCommand::Hint { hint, .. } => self.heed(hint).await?,
         }
         Ok(())
     }
 
-    fn advertise(&mut self, beacon: Beacon) {
+    /// Places on the board need no hints; those with faults heed them.
+    async fn heed(&mut self, hint: Hint) -> Result<(), DriverError> {
+        let place = std::str::from_utf8(hint.as_bytes());
+        match (self.fault, place) {
+            (Some(Fault::PanicsAtStrangeHints), Err(strange)) => panic!("{strange}"),
+            (Some(Fault::EndsAtStrangeHints), Err(_)) => {
+                return Err(DriverError::new("a strange hint"));
+            }
+            (Some(Fault::AnswersEveryHint), _) => self.reports.hint(hint).await?,
+            (Some(Fault::SightsWhoeverIsHintedAt), Ok(place)) if !place.is_empty() => {
+                let sighting = Sighting { endpoint: Endpoint::new(place), beacon: None };
+                self.reports.sighted(sighting).await?;
+            }
+            (Some(Fault::ClosesLinksAtHints), Ok("there")) => self.links.clear(),
+            (Some(Fault::WaitsOnceHinted), Ok("there")) => pending().await,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn advertise(&mut self, beacon: Beacon) -> Result<(), NodeGone> {
         if self.beacon.is_none() {
             self.lines = self.board.open(&self.name);
         }
@@ -165,6 +185,8 @@ impl Running {
             shown.insert(self.name.clone(), beacon);
         });
         self.beacon = Some(Shown { board: self.board.clone(), name: self.name.clone() });
+        let name = Hint::new(self.name.as_bytes());
+        self.reports.hint(name.unwrap_or_default()).await
     }
 
     fn next_link(&self) -> LinkId {
