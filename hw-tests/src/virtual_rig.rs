@@ -18,8 +18,10 @@ use crate::stage::MODULE;
 const BOOT_MAX: Duration = Duration::from_secs(60);
 /// How much of a console is shown after a failure.
 const CONSOLE_LINES: usize = 20;
-/// And of each node's log.
+/// Of each node's log.
 const NODE_LINES: usize = 10;
+/// Of the log of each daemon that drives radios.
+const DAEMON_LINES: usize = 20;
 
 const SETUP: &str = "make it with `cargo run -p hedgerow-hw-tests -- setup`";
 
@@ -126,13 +128,22 @@ pub(crate) fn skipped(scenario: &Scenario, reason: &str) -> Outcome {
 /// After a failure: the ends of the logs in which its cause may be.
 fn show_ends(share: &Path) {
     let logs = fs::read_dir(share.join("logs")).into_iter().flatten().flatten();
-    let mut nodes: Vec<PathBuf> = logs
-        .map(|entry| entry.path())
-        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("node-")))
+    let mut parts: Vec<(PathBuf, usize)> = logs
+        .filter_map(|entry| {
+            let lines = match entry.file_name().to_str()? {
+                name if name.starts_with("node-") => NODE_LINES,
+                // What drives the radios.
+                "bluetoothd.log" => DAEMON_LINES,
+                name if name.starts_with("wpa_supplicant-") && name.ends_with(".log") => {
+                    DAEMON_LINES
+                }
+                _ => return None,
+            };
+            Some((entry.path(), lines))
+        })
         .collect();
-    nodes.sort();
-    let nodes = nodes.iter().map(|log| (log.clone(), NODE_LINES));
-    for (log, lines) in [(console(share), CONSOLE_LINES)].into_iter().chain(nodes) {
+    parts.sort();
+    for (log, lines) in [(console(share), CONSOLE_LINES)].into_iter().chain(parts) {
         eprintln!("{}\n---- the end of {}", tail(&log, lines), log.display());
     }
 }
