@@ -1,11 +1,14 @@
 //! Our GATT service, as BlueZ asks for it over the bus.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 use tracing::debug;
 use zbus::connection::Builder;
-use zbus::fdo::{self, ObjectManager};
+use zbus::fdo::ObjectManager;
 use zbus::{Connection, OwnedFd, OwnedObjectPath, OwnedVariant};
 
 use super::bus::{GattManagerProxy, Options, property, words};
@@ -20,8 +23,11 @@ const INFO_PATH: &str = "/org/hedgerow/gatt/service/info";
 const RX_PATH: &str = "/org/hedgerow/gatt/service/rx";
 const TX_PATH: &str = "/org/hedgerow/gatt/service/tx";
 
-/// Centrals whose sockets may wait to be taken; more are refused, and try again.
+/// Centrals whose sockets may wait to be taken; more are hung up on, and try again.
 const WAITING_MAX: usize = 16;
+/// How long our end of a socket for what a central writes stays open at least: BlueZ writes the first
+/// values when it has the answer, and they must not fail (see [`Refusal`]).
+const HANDED_OVER_WITHIN: Duration = Duration::from_secs(1);
 
 /// A central has subscribed, or has written for the first time.
 #[derive(Debug)]
@@ -32,21 +38,41 @@ pub(super) enum Acquired {
     Write { device: String, socket: ValueSocket, value_bytes_max: usize },
 }
 
-/// Makes a socket for the central that a call is about, keeps one end of it and gives BlueZ the other.
-fn hand_out(
-    to: &mpsc::Sender<Acquired>,
-    options: &HashMap<String, OwnedVariant>,
-    acquired: impl FnOnce(String, ValueSocket, usize) -> Acquired,
-) -> fdo::Result<(OwnedFd, u16)> {
+/// A refusal by the one name that BlueZ heeds in answer to both calls.
+///
+/// After any other error of `AcquireWrite`, or a socket that nobody holds any more, BlueZ 5.82 writes
+/// the values by calls of their own, and forgets about them: where the service is gone before the
+/// answers are there, it may crash.
+#[derive(Debug, zbus::DBusError)]
+#[zbus(prefix = "org.bluez.Error")]
+enum Refusal {
+    Failed(String),
+}
+
+impl Refusal {
+    fn new(why: impl ToString) -> Self {
+        Self::Failed(why.to_string())
+    }
+}
+
+/// The device that a call is about, and the MTU of its connection.
+fn central(options: &HashMap<String, OwnedVariant>) -> Result<(String, u16), Refusal> {
     let device: Option<OwnedObjectPath> = property(options, "device");
-    let device = device.ok_or_else(|| fdo::Error::InvalidArgs("no device".into()))?;
+    let device = device.ok_or_else(|| Refusal::new("no device"))?;
     // Without a word on it, the one that every device has.
-    let mtu = property(options, "mtu").unwrap_or(23);
-    let (socket, theirs) =
-        ValueSocket::pair().map_err(|error| fdo::Error::Failed(error.to_string()))?;
-    to.try_send(acquired(device.to_string(), socket, notified_bytes_max(mtu)))
-        .map_err(|_| fdo::Error::LimitsExceeded("too many centrals".into()))?;
-    Ok((theirs.into(), mtu))
+    Ok((device.to_string(), property(options, "mtu").unwrap_or(23)))
+}
+
+/// Gives the acceptor what was acquired. Where too much waits for it, that is dropped.
+fn hand_in(to: &mpsc::Sender<Acquired>, acquired: Acquired) -> Result<(), Refusal> {
+    match to.try_send(acquired) {
+        Ok(()) => Ok(()),
+        Err(TrySendError::Full(acquired)) => {
+            debug!(?acquired, "too many centrals at once");
+            Ok(())
+        }
+        Err(TrySendError::Closed(_)) => Err(Refusal::new("the node is leaving")),
+    }
 }
 
 struct ServiceObject;
@@ -122,12 +148,20 @@ impl RxObject {
         false
     }
 
-    fn acquire_write(&self, options: HashMap<String, OwnedVariant>) -> fdo::Result<(OwnedFd, u16)> {
-        hand_out(&self.0, &options, |device, socket, value_bytes_max| Acquired::Write {
-            device,
-            socket,
-            value_bytes_max,
-        })
+    fn acquire_write(
+        &self,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<(OwnedFd, u16), Refusal> {
+        let (device, mtu) = central(&options)?;
+        let (socket, theirs) = ValueSocket::pair().map_err(Refusal::new)?;
+        let held = socket.hold().map_err(Refusal::new)?;
+        let value_bytes_max = notified_bytes_max(mtu);
+        hand_in(&self.0, Acquired::Write { device, socket, value_bytes_max })?;
+        tokio::spawn(async move {
+            sleep(HANDED_OVER_WITHIN).await;
+            drop(held);
+        });
+        Ok((theirs.into(), mtu))
     }
 }
 
@@ -163,12 +197,12 @@ impl TxObject {
     fn acquire_notify(
         &self,
         options: HashMap<String, OwnedVariant>,
-    ) -> fdo::Result<(OwnedFd, u16)> {
-        hand_out(&self.0, &options, |device, socket, value_bytes_max| Acquired::Notify {
-            device,
-            socket,
-            value_bytes_max,
-        })
+    ) -> Result<(OwnedFd, u16), Refusal> {
+        let (device, mtu) = central(&options)?;
+        let (socket, theirs) = ValueSocket::pair().map_err(Refusal::new)?;
+        let value_bytes_max = notified_bytes_max(mtu);
+        hand_in(&self.0, Acquired::Notify { device, socket, value_bytes_max })?;
+        Ok((theirs.into(), mtu))
     }
 }
 
@@ -212,4 +246,53 @@ pub(super) async fn register(connection: &Connection, adapter: &str) -> zbus::Re
 /// The channel's number as `info` tells it with a beacon.
 pub(super) fn info(beacon: Option<&hedgerow_driver::Beacon>, psm: Option<Psm>) -> Option<Info> {
     Info::of(beacon?, psm)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use zbus::DBusError;
+
+    use super::*;
+
+    fn of(device: &'static str) -> HashMap<String, OwnedVariant> {
+        let device = zbus::ObjectPath::from_static_str_unchecked(device);
+        let device = zbus::Variant::from(device).try_into().unwrap();
+        HashMap::from([("device".to_owned(), device)])
+    }
+
+    fn end_of((theirs, _mtu): (OwnedFd, u16)) -> UnixDatagram {
+        UnixDatagram::from(std::os::fd::OwnedFd::from(theirs))
+    }
+
+    #[tokio::test]
+    async fn a_node_that_leaves_refuses_by_the_name_that_bluez_heeds() {
+        let (sender, acquired) = mpsc::channel(1);
+        let (rx, tx) = (RxObject(sender.clone()), TxObject(sender));
+        let nobody = tx.acquire_notify(HashMap::new()).unwrap_err();
+        drop(acquired);
+        let write = rx.acquire_write(of("/a")).unwrap_err();
+        let notify = tx.acquire_notify(of("/a")).unwrap_err();
+        for refusal in [nobody, write, notify] {
+            assert_eq!(refusal.name().as_str(), "org.bluez.Error.Failed");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn first_values_find_the_socket_open_though_nobody_wants_them() {
+        let (sender, mut acquired) = mpsc::channel(1);
+        let rx = RxObject(sender);
+        let taken_and_dropped = end_of(rx.acquire_write(of("/a")).unwrap());
+        drop(acquired.recv().await.unwrap());
+        let _taken_later = rx.acquire_write(of("/b")).unwrap();
+        let one_too_many = end_of(rx.acquire_write(of("/c")).unwrap());
+        for theirs in [&taken_and_dropped, &one_too_many] {
+            assert_eq!(theirs.send(b"value").unwrap(), 5);
+        }
+        sleep(HANDED_OVER_WITHIN * 2).await;
+        for theirs in [taken_and_dropped, one_too_many] {
+            assert!(theirs.send(b"value").is_err(), "nobody holds the other end any more");
+        }
+    }
 }

@@ -30,6 +30,11 @@ impl ValueSocket {
         Ok((Self::new(ours)?, theirs))
     }
 
+    /// Keeps the socket open for the other end, whoever drops it here.
+    pub(super) fn hold(&self) -> io::Result<OwnedFd> {
+        Ok(rustix::io::fcntl_dupfd_cloexec(&self.0, 0)?)
+    }
+
     /// Hands a value over; waits while BlueZ has not taken those before it.
     pub(super) async fn send(&self, value: &[u8]) -> io::Result<()> {
         self.0.send(value).await.map(|_| ())
