@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::alive;
 use crate::outcome::Outcome;
 use crate::scenario::{self, Scenario};
 use crate::stage::Stage;
@@ -43,6 +44,7 @@ pub(crate) fn play(share: &Path) -> anyhow::Result<()> {
     let plan: Plan = serde_json::from_str(&plan).context("a bad plan in the share")?;
     let scenario = scenario::find(&plan.scenario)
         .with_context(|| format!("no scenario `{}`", plan.scenario))?;
+    alive::show(share).context("cannot show that the guest lives")?;
     let started = Instant::now();
     let played = play_on_stage(share, scenario, &plan);
     let outcome = Outcome::of(scenario.name, started.elapsed(), played);

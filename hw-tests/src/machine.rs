@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::alive::Watch;
 use crate::outcome::Skip;
 use crate::setup::Part;
 use crate::stage::MODULE;
@@ -24,6 +25,8 @@ pub(crate) const BLUETOOTH: [&str; 2] = ["btvirt", "small_mtu.so"];
 
 /// How long one that is told to end may take.
 const END_MAX: Duration = Duration::from_secs(2);
+/// Between two looks at whether one has ended, and at whether it lives.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A virtual machine that can be run here.
 #[derive(Debug)]
@@ -166,9 +169,12 @@ impl Machine {
     /// Runs it until it switches itself off. What is on its console goes to a file.
     ///
     /// # Errors
-    /// If it cannot be started, or is still on after `limit`.
-    pub(crate) fn run(&self, share: &Path, console: &Path, limit: Duration) -> anyhow::Result<()> {
-        let guest_seconds = limit.as_secs();
+    /// If it cannot be started, or is still on when it may not be any more; [`StoodStill`] if its
+    /// kernel does nothing.
+    ///
+    /// [`StoodStill`]: crate::alive::StoodStill
+    pub(crate) fn run(&self, share: &Path, console: &Path, may: May) -> anyhow::Result<()> {
+        let guest_seconds = may.run.as_secs();
         let mut command = match &self.kernel {
             Kernel::Uml { linux, preloaded } => {
                 let mut command = uml(linux, &self.root, share, guest_seconds);
@@ -184,30 +190,51 @@ impl Machine {
             Kernel::Qemu { .. } => command.spawn(),
         };
         let mut child = spawned.with_context(|| format!("cannot start {}", self.name()))?;
-        // A little longer than the guest, which ends by itself and says more.
-        let end = Instant::now() + limit + limit / 10;
-        loop {
-            if child.try_wait()?.is_some() {
-                return Ok(());
-            }
-            if Instant::now() > end {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        let ended = follow(&mut child, share, may);
+        if ended.is_err() {
+            end(&mut child)?;
         }
-        // User-mode Linux ends the processes of its guest only if it is asked to end.
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let end = Instant::now() + END_MAX;
-        while child.try_wait()?.is_none() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = child.kill();
-        child.wait()?;
-        bail!("the virtual machine did not end within {} s", limit.as_secs())
+        ended
     }
+}
+
+/// What a machine may do before it is ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct May {
+    /// How long it may run.
+    pub(crate) run: Duration,
+    /// How long it may compute between two signs of life.
+    pub(crate) be_silent: Duration,
+}
+
+/// Waits until a machine has switched itself off.
+fn follow(child: &mut Child, share: &Path, may: May) -> anyhow::Result<()> {
+    let mut watch = Watch::new(share, child.id(), may.be_silent);
+    // A little longer than the guest, which ends by itself and says more.
+    let end = Instant::now() + may.run + may.run / 10;
+    while child.try_wait()?.is_none() {
+        watch.look()?;
+        if Instant::now() > end {
+            bail!("the virtual machine did not end within {} s", may.run.as_secs());
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(())
+}
+
+/// Ends a machine. User-mode Linux ends the processes of its guest only if it is asked to end.
+fn end(child: &mut Child) -> std::io::Result<()> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    let end = Instant::now() + END_MAX;
+    while child.try_wait()?.is_none() && Instant::now() < end {
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let _ = child.kill();
+    child.wait()?;
+    Ok(())
 }
 
 /// User-mode Linux has one processor, and a process of the host for each of the guest's: with every
@@ -296,8 +323,27 @@ fn qemu(folder: &Path, root: &Path, share: &Path, seconds: u64) -> Command {
 }
 
 #[cfg(test)]
+impl Machine {
+    /// A machine whose kernel is a script.
+    pub(crate) fn scripted(folder: &Path, script: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+
+        let linux = folder.join("linux");
+        std::fs::write(&linux, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&linux, PermissionsExt::from_mode(0o755)).unwrap();
+        Self {
+            kernel: Kernel::Uml { linux, preloaded: PathBuf::new() },
+            root: folder.to_owned(),
+            bluetooth: BLUETOOTH.map(|file| folder.join(file)),
+            module: folder.join(MODULE),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alive::StoodStill;
 
     fn wish(kind: Option<&str>, kernel: Option<&str>) -> anyhow::Result<Wish> {
         Wish::of(kind.map(OsString::from), kernel.map(OsString::from))
@@ -326,24 +372,48 @@ mod tests {
         });
     }
 
+    fn run(script: &str, may: May) -> (anyhow::Result<()>, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let console = folder.path().join("console.log");
+        let ended = Machine::scripted(folder.path(), script).run(folder.path(), &console, may);
+        (ended, std::fs::read_to_string(&console).unwrap())
+    }
+
+    const LONG: Duration = Duration::from_secs(600);
+
     #[test]
     fn a_machine_that_hangs_is_ended() {
-        use std::os::unix::fs::PermissionsExt;
-
-        let folder = tempfile::tempdir().unwrap();
-        let linux = folder.path().join("linux");
-        std::fs::write(&linux, "#!/bin/sh\necho booted\nexec sleep 600\n").unwrap();
-        std::fs::set_permissions(&linux, PermissionsExt::from_mode(0o755)).unwrap();
-        let machine = Machine {
-            kernel: Kernel::Uml { linux, preloaded: PathBuf::new() },
-            root: folder.path().to_owned(),
-            bluetooth: BLUETOOTH.map(PathBuf::from),
-            module: folder.path().join(MODULE),
-        };
-        let console = folder.path().join("console.log");
-        let ended = machine.run(folder.path(), &console, Duration::from_millis(500));
+        let may = May { run: Duration::from_millis(500), be_silent: LONG };
+        let (ended, console) = run("echo booted; exec sleep 600", may);
         assert!(ended.unwrap_err().to_string().starts_with("the virtual machine did not end"));
-        assert_eq!(std::fs::read_to_string(&console).unwrap(), "booted\n");
+        assert_eq!(console, "booted\n");
+    }
+
+    #[test]
+    fn a_machine_that_computes_and_shows_no_life_is_ended_before_its_time() {
+        let may = May { run: LONG, be_silent: Duration::from_millis(200) };
+        let (ended, _) = run("while :; do :; done", may);
+        assert!(ended.unwrap_err().is::<StoodStill>());
+    }
+
+    #[test]
+    fn a_machine_that_computes_and_shows_life_is_let_be_and_so_is_one_that_waits() {
+        let may = May { run: LONG, be_silent: Duration::from_millis(200) };
+        let computes = r#"
+            for word; do case $word in rig.share=*) share=${word#rig.share=};; esac; done
+            round=0
+            while [ $round -lt 40 ]; do
+                round=$((round + 1)); echo $round > "$share/alive"
+                turn=0; while [ $turn -lt 10000 ]; do turn=$((turn + 1)); done
+            done
+            times
+            sleep 1"#;
+        let (ended, times) = run(computes, may);
+        ended.unwrap();
+        let minutes_and_seconds = times.split_ascii_whitespace().next().unwrap();
+        let (_, seconds) = minutes_and_seconds.trim_end_matches('s').split_once('m').unwrap();
+        let spent = seconds.parse::<f64>().unwrap();
+        assert!(spent > 0.2, "{spent} s are not enough to tell");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alive;
 mod arguments;
 #[cfg(target_os = "linux")]
 mod bare;

@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::alive::StoodStill;
 use crate::guest::{self, Plan};
-use crate::machine::{BLUETOOTH, Machine};
+use crate::machine::{BLUETOOTH, Machine, May};
 use crate::outcome::{Figures, Outcome, Skip, Verdict};
 use crate::scenario::Scenario;
 use crate::stage::MODULE;
 
 /// Boot, controllers and bluetoothd, on a busy machine.
 const BOOT_MAX: Duration = Duration::from_secs(60);
+/// How long a machine may compute without a sign of life, which is due each second.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How much of a console is shown after a failure.
 const CONSOLE_LINES: usize = 20;
 /// Of each node's log.
@@ -32,6 +35,7 @@ pub(crate) struct VirtualRig {
     hedgerow: Option<PathBuf>,
     pub(crate) logs: PathBuf,
     seed: u32,
+    silence_max: Duration,
 }
 
 impl VirtualRig {
@@ -46,7 +50,7 @@ impl VirtualRig {
         if let Some(path) = &hedgerow {
             ensure!(path.is_file(), "--hedgerow is {}, which is no file", path.display());
         }
-        Ok(Self { machine, hedgerow, logs, seed })
+        Ok(Self { machine, hedgerow, logs, seed, silence_max: SILENCE_MAX })
     }
 
     /// Builds what is tested, unless it is given.
@@ -60,14 +64,25 @@ impl VirtualRig {
         Ok(())
     }
 
-    /// Plays one scenario in a machine of its own.
+    /// Plays one scenario in a machine of its own. Where the emulated kernel stood still, which says
+    /// nothing about what runs in it, a new machine plays it once more, and the outcome tells.
     pub(crate) fn play(&self, scenario: &Scenario) -> Outcome {
         let started = Instant::now();
         let share = self.logs.join(scenario.name);
-        let mut outcome = match self.play_in(&share, scenario) {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome::of(scenario.name, Duration::ZERO, Err(error)),
-        };
+        let mut played = self.play_in(&share, scenario);
+        let stood_still = played.as_ref().is_err_and(anyhow::Error::is::<StoodStill>);
+        if let Err(error) = &played
+            && stood_still
+        {
+            show_ends(&share);
+            eprintln!("rig: {}: {error}; once more, in a new one", scenario.name);
+            played = self.play_in(&share, scenario);
+        }
+        let mut outcome =
+            played.unwrap_or_else(|error| Outcome::of(scenario.name, Duration::ZERO, Err(error)));
+        if stood_still {
+            outcome.figures.insert("stoodStill".to_owned(), 1.into());
+        }
         outcome.wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if outcome.result == Verdict::Fail {
             show_ends(&share);
@@ -85,8 +100,11 @@ impl VirtualRig {
             .with_context(|| format!("cannot furnish {}", share.display()))?;
         let patience = self.machine.patience();
         Plan { scenario: scenario.name.to_owned(), patience, seed: self.seed }.leave(share)?;
-        let limit = (scenario.limit + BOOT_MAX) * patience;
-        let ran = self.machine.run(share, &console(share), limit);
+        let may = May {
+            run: (scenario.limit + BOOT_MAX) * patience,
+            be_silent: self.silence_max * patience,
+        };
+        let ran = self.machine.run(share, &console(share), may);
         // What is the same for all would fill the disk that the logs are kept on.
         let ours = ["hedgerow", "hedgerow-hw-tests", MODULE];
         for name in ours.into_iter().chain(BLUETOOTH) {
@@ -201,6 +219,43 @@ mod tests {
         assert_eq!(tail(&log, 2), "2\n3");
         assert_eq!(tail(&log, 9), "1\n2\n3");
         assert_eq!(tail(&folder.path().join("none"), 9), "");
+    }
+
+    /// Plays `rig-self` in machines whose kernel is a script, and stands still for the first so often.
+    fn played_where_it_stands_still(times: usize) -> Outcome {
+        let folder = tempfile::tempdir().unwrap();
+        let script = r#"
+            for word; do
+                case $word in
+                rig.share=*) share=${word#rig.share=} ;;
+                rootflags=*) root=${word#rootflags=} ;;
+                esac
+            done
+            echo >> "$root/tried"
+            [ "$(wc -l < "$root/tried")" -gt TIMES ] || while :; do :; done
+            echo '{"scenario":"rig-self","result":"pass","wallMs":1,"figures":{}}' > "$share/outcome.json""#;
+        let machine =
+            Machine::scripted(folder.path(), &script.replace("TIMES", &times.to_string()));
+        for file in machine.bluetooth.iter().map(PathBuf::as_path).chain([Path::new("hedgerow")]) {
+            fs::write(folder.path().join(file), "").unwrap();
+        }
+        let hedgerow = Some(folder.path().join("hedgerow"));
+        let logs = folder.path().join("logs");
+        let mut rig = VirtualRig::open(machine, hedgerow, logs, 1).unwrap();
+        rig.silence_max = Duration::from_millis(200);
+        rig.play(scenario::find("rig-self").unwrap())
+    }
+
+    #[test]
+    fn a_scenario_whose_machine_stood_still_is_played_once_more_and_the_report_tells() {
+        let well = played_where_it_stands_still(0);
+        assert_eq!((well.result, well.figures.get("stoodStill")), (Verdict::Pass, None));
+        let once = played_where_it_stands_still(1);
+        assert_eq!(once.result, Verdict::Pass, "{:?}", once.reason);
+        assert_eq!(once.figures["stoodStill"], 1);
+        let again = played_where_it_stands_still(2);
+        assert_eq!(again.result, Verdict::Fail);
+        assert!(again.reason.unwrap().contains("stood still"));
     }
 
     #[test]
