@@ -46,6 +46,7 @@ pub(super) enum Acquired {
 #[derive(Debug, zbus::DBusError)]
 #[zbus(prefix = "org.bluez.Error")]
 enum Refusal {
+    /// With a text that is no number: BlueZ takes one for an error code of ATT.
     Failed(String),
 }
 
