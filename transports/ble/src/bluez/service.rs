@@ -288,10 +288,11 @@ mod tests {
         drop(acquired.recv().await.unwrap());
         let _taken_later = rx.acquire_write(of("/b")).unwrap();
         let one_too_many = end_of(rx.acquire_write(of("/c")).unwrap());
+        sleep(HANDED_OVER_WITHIN / 2).await;
         for theirs in [&taken_and_dropped, &one_too_many] {
             assert_eq!(theirs.send(b"value").unwrap(), 5);
         }
-        sleep(HANDED_OVER_WITHIN * 2).await;
+        sleep(HANDED_OVER_WITHIN).await;
         for theirs in [taken_and_dropped, one_too_many] {
             assert!(theirs.send(b"value").is_err(), "nobody holds the other end any more");
         }
